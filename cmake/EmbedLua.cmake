@@ -1,0 +1,78 @@
+# tandem_embed_lua(<target> <file.lua>...)
+#
+# Writes <build>/generated/scripts.hpp, for <target> only, with one constant per file:
+# src/lua/lock/acquire.lua becomes `inline constexpr Script lock_acquire{source, sha1}` in tandem::scripts, and
+# `all` lists every one with its name. The SHA1 is taken here, over the very bytes embedded, so tandem ships no
+# SHA1 code. Configuring fails when a script's header and its body do not name the same KEYS and ARGV:
+# a line `-- KEYS[1] ...` or `-- ARGV[2] ...` for each, and `-- ARGV[3..] ...` for "from here on, any number",
+# which a body reads with a computed index or as a whole (ARGV[i], #ARGV, unpack(ARGV, 3)).
+function(tandem_embed_lua target)
+  set(constants "")
+  set(entries "")
+  foreach(file IN LISTS ARGN)
+    cmake_path(ABSOLUTE_PATH file NORMALIZE) # file(SHA1) reads from the process's folder otherwise
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
+    file(READ "${file}" source)
+    string(SHA1 sha1 "${source}")
+    file(SHA1 "${file}" sha1_on_disk)
+    if(NOT sha1 STREQUAL sha1_on_disk OR source MATCHES "\r" OR source MATCHES "\\)LUA\"")
+      message(FATAL_ERROR "${file}: cannot be embedded byte for byte (NUL, carriage return or )LUA\" in it)")
+    endif()
+
+    cmake_path(GET file PARENT_PATH folder)
+    cmake_path(GET folder FILENAME noun)
+    cmake_path(GET file STEM verb)
+    if(NOT source MATCHES "^-- ${noun}/${verb}: ")
+      message(FATAL_ERROR "${file}: the first line must be `-- ${noun}/${verb}: one sentence.`")
+    endif()
+    tandem_check_lua_header("${file}" "${source}")
+
+    string(APPEND constants "inline constexpr Script ${noun}_${verb}{R\"LUA(${source})LUA\",\n"
+      "    \"${sha1}\"};\n")
+    string(APPEND entries "    Named{\"${noun}/${verb}\", ${noun}_${verb}},\n")
+  endforeach()
+  list(LENGTH ARGN count)
+  # Only written when it differs, so that an unrelated configure rebuilds nothing.
+  file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/generated/scripts.hpp" CONTENT [[
+// Made by cmake/EmbedLua.cmake from src/lua/. Do not edit.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include <tandem/core/script.hpp>
+
+namespace tandem::scripts {
+
+@constants@
+struct Named {
+  std::string_view name;
+  Script const& script;
+};
+inline constexpr std::array<Named, @count@> all{
+@entries@};
+
+}  // namespace tandem::scripts
+]] @ONLY)
+  target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_BINARY_DIR}/generated")
+endfunction()
+
+function(tandem_check_lua_header file source)
+  string(REGEX MATCHALL "\n-- (KEYS|ARGV)[[][0-9]+(\\.\\.)?[]]" declared "${source}")
+  list(TRANSFORM declared REPLACE "\n-- " "")
+  list(TRANSFORM declared REPLACE "[0-9]+\\.\\." "any")
+  string(REGEX REPLACE "--[^\n]*" "" body "${source}")
+  string(REGEX MATCHALL "(KEYS|ARGV)[[][0-9]+[]]" used "${body}")
+  string(REGEX REPLACE "(KEYS|ARGV)[[][0-9]+[]]" "" rest "${body}")
+  foreach(table IN ITEMS KEYS ARGV)
+    if(rest MATCHES "${table}")
+      list(APPEND used "${table}[any]")
+    endif()
+  endforeach()
+  list(REMOVE_DUPLICATES used)
+  list(SORT used)
+  list(SORT declared)
+  if(NOT "${used}" STREQUAL "${declared}")
+    message(FATAL_ERROR "${file}: its header names '${declared}', its body uses '${used}'")
+  endif()
+endfunction()

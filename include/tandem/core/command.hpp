@@ -1,0 +1,86 @@
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace tandem {
+
+/// One word of a command, as the bytes that go to the server.
+///
+/// Text is referred to, not copied, and must outlive the call it is passed to; numbers are written into the
+/// argument itself, floating point in the shortest form that reads back as the same number. Bytes are bytes: NUL,
+/// newlines and invalid UTF-8 pass unchanged.
+///
+/// Cost:    no allocation.
+class Argument {
+ public:
+  Argument(std::string_view text) noexcept : text_{text} {}    // NOLINT(google-explicit-constructor): words of a
+  Argument(std::string const& text) noexcept : text_{text} {}  // NOLINT(google-explicit-constructor)  command are
+  Argument(char const* text) noexcept : text_{text} {}         // NOLINT(google-explicit-constructor)  written plainly
+
+  template <std::integral Number>
+  Argument(Number number) noexcept {  // NOLINT(google-explicit-constructor)
+    if constexpr (std::is_signed_v<Number>) {
+      write_signed(number);
+    } else {
+      write_unsigned(number);
+    }
+  }
+  template <std::floating_point Number>
+  Argument(Number number) noexcept {  // NOLINT(google-explicit-constructor)
+    static_assert(sizeof(Number) <= sizeof(double), "long double has no portable text; convert it to double");
+    write_real(number);
+  }
+  Argument(bool) = delete;  // Redis has no booleans: say 0, 1, "yes" ...
+  Argument(char) = delete;  // a letter or a number? say which
+  Argument(std::nullptr_t) = delete;
+
+  [[nodiscard]] std::string_view bytes() const noexcept {
+    return digit_count_ == 0 ? text_ : std::string_view{digits_, digit_count_};
+  }
+
+ private:
+  void write_signed(long long number) noexcept;
+  void write_unsigned(unsigned long long number) noexcept;
+  void write_real(double number) noexcept;
+
+  std::string_view text_{};
+  std::size_t digit_count_ = 0;
+  char digits_[32];  // the longest double in its shortest form takes 24 characters
+};
+
+/// Commands as they go over the wire (RESP arrays of bulk strings), one after another in one buffer.
+///
+/// Threads: one at a time.
+/// Source:  Redis serialization protocol specification, "Sending commands to a Redis server".
+class CommandBuffer {
+ public:
+  CommandBuffer() = default;
+
+  /// Appends one command: all of `arguments`, the command's name first. Throws std::invalid_argument when empty.
+  void add(std::span<Argument const> arguments);
+
+  /// Opens a command of `count` words, to be followed by exactly that many calls of `word`.
+  void begin(std::size_t count);
+  void word(std::string_view bytes);
+
+  /// Appends all commands of `other`.
+  void append(CommandBuffer const& other);
+
+  void clear() noexcept {
+    bytes_.clear();
+    count_ = 0;
+  }
+
+  [[nodiscard]] std::string_view bytes() const noexcept { return bytes_; }
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }  ///< commands, and so replies to expect
+
+ private:
+  std::string bytes_{};
+  std::size_t count_ = 0;
+};
+
+}  // namespace tandem

@@ -1,0 +1,397 @@
+#include "core/events.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <exception>
+#include <system_error>
+#include <utility>
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+namespace tandem::detail {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr auto silence = std::chrono::seconds{5};
+constexpr std::string_view invalidations = "__redis__:invalidate";  // RESP2's channel for them
+
+void drain(int fd) {
+  std::uint64_t count = 0;
+  while (::read(fd, &count, sizeof count) < 0 && errno == EINTR) {
+  }
+}
+
+}  // namespace
+
+// -- from any thread ----------------------------------------------------------------------------------------------
+
+Events::~Events() {
+  stop();
+  if (wake_fd_ >= 0) ::close(wake_fd_);
+}
+
+void Events::attach(EventListener& listener) {
+  std::lock_guard const guard{mutex_};
+  listeners_.push_back(&listener);
+}
+
+void Events::start() {
+  std::lock_guard const guard{mutex_};
+  if (started_ || stopping_) return;
+  if (wake_fd_ < 0) {
+    wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (wake_fd_ < 0) throw std::system_error{errno, std::generic_category(), "tandem: eventfd"};
+  }
+  // Signals belong to the program's own threads.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  try {
+    thread_ = std::thread{[this] { run(); }};
+    started_ = true;
+  } catch (...) {
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    throw;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_setname_np(thread_.native_handle(), "tandem");
+}
+
+void Events::stop() {
+  {
+    std::lock_guard const guard{mutex_};
+    stopping_ = true;
+  }
+  wake();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Events::stop_and_then(std::function<void()> then) {
+  std::lock_guard const guard{mutex_};
+  stopping_ = true;
+  then_ = std::move(then);
+  thread_.detach();
+}
+
+void Events::abandon_in_child() noexcept {
+  if (wake_fd_ >= 0) ::close(wake_fd_);
+}
+
+void Events::subscribe(std::string channel) {
+  {
+    std::lock_guard const guard{mutex_};
+    wanted_.push_back(std::move(channel));
+  }
+  wake();
+}
+
+void Events::wake() noexcept {
+  std::lock_guard const guard{mutex_};
+  if (std::exchange(woken_, true) || wake_fd_ < 0) return;
+  std::uint64_t const one = 1;
+  while (::write(wake_fd_, &one, sizeof one) < 0 && errno == EINTR) {
+  }
+}
+
+// -- the loop -----------------------------------------------------------------------------------------------------
+
+/// Other people's code must not end the thread.
+template <class Call>
+void Events::guarded(Call&& call) noexcept {
+  try {
+    call();
+  } catch (Error const& fault) {
+    options_.report(fault);
+  } catch (std::exception const& fault) {
+    options_.report(Error{std::string{"tandem: on the background thread: "} + fault.what()});
+  } catch (...) {
+    options_.report(Error{"tandem: on the background thread: an exception of unknown type"});
+  }
+}
+
+template <class Call>
+void Events::tell(Call&& call) {
+  std::vector<EventListener*> listeners;
+  {
+    std::lock_guard const guard{mutex_};
+    if (stopping_) return;
+    listeners = listeners_;
+  }
+  for (auto* const each : listeners) {
+    guarded([&] { call(*each); });
+  }
+}
+
+void Events::run() {
+  own_id_ = std::this_thread::get_id();
+  auto const running = [&] {
+    std::lock_guard const guard{mutex_};
+    return !stopping_;
+  };
+  while (running()) {
+    try {
+      round();
+    } catch (Error const&) {
+      disconnect();  // its causes are the server's and the network's; what they mean is told to those who wait
+    }
+  }
+  // Frees this object, where its owner went away on this very thread.
+  if (auto const then = std::exchange(then_, {})) then();
+}
+
+void Events::round() {
+  if (!connected() && steady_clock::now() >= next_attempt_) connect();
+  if (connected()) subscribe_wanted();
+  fire_due();
+
+  pollfd fds[3] = {{wake_fd_, POLLIN, 0}, {-1, 0, 0}, {-1, 0, 0}};
+  Link* const links[] = {&commands_, &subscriptions_};
+  for (std::size_t i = 0; i < 2; ++i) {
+    auto& link = *links[i];
+    if (link.wire == nullptr) continue;
+    flush(link);
+    ping_if_silent(link, steady_clock::now());
+    fds[i + 1] = {link.wire->descriptor(), static_cast<short>(link.outbox.empty() ? POLLIN : POLLIN | POLLOUT), 0};
+  }
+  if (!poll_until(fds, 3, next_due())) return;
+  if (fds[0].revents != 0) drain(wake_fd_);
+  for (std::size_t i = 0; i < 2; ++i) {
+    if (fds[i + 1].revents != 0 && links[i]->wire != nullptr) hear(*links[i]);
+  }
+}
+
+Deadline Events::next_due() const {
+  auto next = connected() ? steady_clock::now() + silence : next_attempt_;
+  for (auto const due : due_) next = std::min(next, due);
+  for (auto const* link : {&commands_, &subscriptions_}) {
+    if (!link->pending.empty()) next = std::min(next, link->pending.front().deadline);
+  }
+  return next;
+}
+
+void Events::fire_due() {
+  bool woken = false;
+  std::size_t count = 0;
+  {
+    std::lock_guard const guard{mutex_};
+    woken = std::exchange(woken_, false);
+    count = listeners_.size();
+  }
+  due_.resize(count, Deadline{});
+  auto const now = steady_clock::now();
+  firing_ = true;
+  std::size_t i = 0;
+  tell([&](EventListener& listener) {
+    auto const at = i++;
+    if (at >= due_.size() || (!woken && now < due_[at])) return;
+    due_[at] = now + std::chrono::seconds{1};  // should it throw
+    due_[at] = listener.on_time(now);
+  });
+  firing_ = false;
+}
+
+/// While a wire connects or shakes hands, timers go on, and a stop ends it.
+bool Events::wait(int fd, short events, Deadline deadline) {
+  for (;;) {
+    {
+      std::lock_guard const guard{mutex_};
+      if (stopping_) return false;
+    }
+    if (!firing_) fire_due();
+    auto until = deadline;
+    for (auto const due : due_) until = std::min(until, due);
+    pollfd fds[2] = {{wake_fd_, POLLIN, 0}, {fd, events, 0}};
+    if (poll_until(fds, 2, until)) {
+      if (fds[0].revents != 0) drain(wake_fd_);
+      if (fds[1].revents != 0) return true;
+    }
+    if (steady_clock::now() >= deadline) return false;
+  }
+}
+
+// -- the connection -----------------------------------------------------------------------------------------------
+
+void Events::connect() {
+  next_attempt_ = steady_clock::now() + backoff_.pause();
+  auto const deadline = steady_clock::now() + options_.connect_timeout;
+  try {
+    Waiting& timers_go_on = *this;
+    auto wire = std::make_unique<Wire>(options_, deadline, timers_go_on);
+    resp3_ = wire->protocol() == 3;
+    if (!resp3_) subscriptions_.wire = std::make_unique<Wire>(options_, deadline, timers_go_on);
+    commands_.wire = std::move(wire);
+  } catch (ServerError const& refusal) {
+    subscriptions_.wire.reset();
+    tell([&](EventListener& listener) { listener.on_refused(refusal); });
+    return;
+  } catch (Unreachable const&) {
+    subscriptions_.wire.reset();
+    return;  // tried again at next_attempt_; whoever waits for the server learns it from his own call
+  }
+  commands_.last_heard = subscriptions_.last_heard = steady_clock::now();
+  backoff_ = fresh_backoff();
+  subscribed_ = 0;
+  begin_tracking();
+}
+
+void Events::begin_tracking() {
+  CommandBuffer command;
+  auto const note = [this](ReplyView const* reply) { tracking_ = reply != nullptr && !reply->is_error(); };
+  tracking_ = false;
+  if (resp3_) {
+    command.add(std::initializer_list<Argument>{"CLIENT", "TRACKING", "ON", "OPTIN"});
+    post(commands_, command, note);
+    return;
+  }
+  command.add(std::initializer_list<Argument>{"CLIENT", "ID"});
+  post(subscriptions_, command, [this, note](ReplyView const* id) {
+    if (id == nullptr || id->kind() != ReplyKind::integer) return;
+    CommandBuffer redirect;
+    redirect.add(std::initializer_list<Argument>{"CLIENT", "TRACKING", "ON", "REDIRECT", id->as<long long>(), "OPTIN"});
+    post(commands_, redirect, note);
+  });
+  command.clear();
+  command.add(std::initializer_list<Argument>{"SUBSCRIBE", invalidations});
+  post(subscriptions_, command, nullptr, 1);
+}
+
+void Events::subscribe_wanted() {
+  std::vector<std::string> fresh;
+  {
+    std::lock_guard const guard{mutex_};
+    fresh.assign(wanted_.begin() + static_cast<std::ptrdiff_t>(subscribed_), wanted_.end());
+  }
+  if (fresh.empty()) return;
+  subscribed_ += fresh.size();
+  CommandBuffer command;
+  command.begin(1 + fresh.size());
+  command.word("SUBSCRIBE");
+  for (auto const& channel : fresh) command.word(channel);
+  post(
+      listening(), command,
+      [this](ReplyView const* refusal) {
+        if (refusal == nullptr) return;
+        if (refusal->is_error()) {
+          tell([&](EventListener& listener) { listener.on_refused(ServerError{refusal->error_text(), "SUBSCRIBE"}); });
+        } else {
+          tell([](EventListener& listener) { listener.on_subscribed(); });
+        }
+      },
+      fresh.size());
+}
+
+void Events::disconnect() {
+  next_attempt_ = steady_clock::now() + backoff_.pause();
+  auto lost = std::exchange(commands_.pending, {});
+  for (auto& each : std::exchange(subscriptions_.pending, {})) lost.push_back(std::move(each));
+  bool const had = connected();
+  for (auto* const link : {&commands_, &subscriptions_}) {
+    link->wire.reset();
+    link->outbox.clear();
+  }
+  tracking_ = false;
+  for (auto const& each : lost) {
+    if (each.answer) guarded([&] { each.answer(nullptr); });
+  }
+  if (had) tell([](EventListener& listener) { listener.on_disconnected(); });
+}
+
+void Events::post(Link& link, CommandBuffer const& command, Answer answer, std::size_t confirmations) {
+  link.outbox += command.bytes();
+  link.pending.push_back({std::move(answer), steady_clock::now() + options_.command_timeout, confirmations});
+}
+
+bool Events::send(CommandBuffer const& command, Answer answer) {
+  if (!connected()) return false;
+  post(commands_, command, std::move(answer));
+  return true;
+}
+
+bool Events::track_next() {
+  if (!connected() || !tracking_) return false;
+  CommandBuffer command;
+  command.add(std::initializer_list<Argument>{"CLIENT", "CACHING", "YES"});
+  post(commands_, command, nullptr);
+  return true;
+}
+
+void Events::flush(Link& link) {
+  if (link.outbox.empty()) return;
+  auto const sent = link.wire->send_some(link.outbox);
+  link.outbox.erase(0, sent);
+}
+
+void Events::ping_if_silent(Link& link, Deadline now) {
+  if (!link.pending.empty()) {
+    if (now >= link.pending.front().deadline) throw InDoubt{"tandem: the event connection did not answer in time"};
+    return;
+  }
+  if (now - link.last_heard < silence) return;
+  CommandBuffer command;
+  command.add(std::initializer_list<Argument>{"PING"});
+  post(link, command, nullptr);
+  flush(link);
+}
+
+void Events::hear(Link& link) {
+  link.last_heard = steady_clock::now();
+  while (link.wire != nullptr) {
+    auto const reply = link.wire->receive_if_here();
+    if (!reply) return;
+    bool const pushed = reply->kind() == ReplyKind::push ||
+                        (&link == &subscriptions_ && reply->kind() == ReplyKind::array && reply->size() > 0);
+    if (pushed) {
+      take_push(link, *reply);
+    } else {
+      take_answer(link, *reply);
+    }
+  }
+}
+
+void Events::take_answer(Link& link, ReplyView reply) {
+  if (link.pending.empty()) throw InDoubt{"tandem: the server answered a question nobody asked"};
+  auto const pending = std::move(link.pending.front());
+  link.pending.pop_front();
+  if (pending.answer) guarded([&] { pending.answer(&reply); });
+}
+
+void Events::take_invalidation(ReplyView keys) {
+  if (keys.is_nil()) {
+    tell([](EventListener& listener) { listener.on_changed(std::nullopt); });
+    return;
+  }
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    auto const key = keys[i].as<std::string_view>();
+    tell([&](EventListener& listener) { listener.on_changed(key); });
+  }
+}
+
+void Events::take_push(Link& link, ReplyView push) {
+  auto const kind = push[0].as<std::string_view>();
+  if (kind == "message") {
+    auto const channel = push[1].as<std::string_view>();
+    if (channel == invalidations) return take_invalidation(push[2]);
+    auto const text = push[2].as<std::string_view>();
+    tell([&](EventListener& listener) { listener.on_message(channel, text); });
+  } else if (kind == "invalidate") {
+    take_invalidation(push[1]);
+  } else if (kind == "subscribe" || kind == "pong") {
+    if (link.pending.empty()) throw InDoubt{"tandem: the server confirmed what nobody asked for"};
+    auto& front = link.pending.front();
+    if (front.confirmations > 1) {
+      --front.confirmations;
+      return;
+    }
+    auto const answer = std::move(front.answer);
+    link.pending.pop_front();
+    if (answer) guarded([&] { answer(&push); });
+  }
+}
+
+}  // namespace tandem::detail

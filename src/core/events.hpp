@@ -1,0 +1,145 @@
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <tandem/core/channel.hpp>
+
+#include "core/backoff.hpp"
+#include "core/wire.hpp"
+
+namespace tandem::detail {
+
+/// What a service hears from the event thread. Every call comes on that thread, with no lock of Events held; what it
+/// throws is reported and harms nobody else.
+class EventListener {
+ public:
+  EventListener() = default;
+  EventListener(EventListener const&) = delete;
+  EventListener& operator=(EventListener const&) = delete;
+  virtual ~EventListener() = default;
+
+  /// Every channel asked for is subscribed. What was said before may have been missed, and keys are no longer tracked.
+  virtual void on_subscribed() {}
+  /// The server refuses to be listened to (an ACL, a wrong password); it is asked again later.
+  virtual void on_refused(ServerError const& /*error*/) {}
+  /// The connection is gone; it is made anew as long as it is wanted.
+  virtual void on_disconnected() {}
+  virtual void on_message(std::string_view /*channel*/, std::string_view /*text*/) {}
+  /// A key that was read after `track_next` has changed, and is no longer tracked. No key: any of them may have.
+  virtual void on_changed(std::optional<std::string_view> /*key*/) {}
+  /// Called when due, and after each `wake`. Returns when it is due next.
+  virtual Deadline on_time(Deadline now) = 0;
+};
+
+/// The background thread of a client: one conversation of its own with the server, for what nobody waits for.
+///
+/// It hears subscriptions and invalidations, sends the batches of timers, and fires timers whatever the network does: no
+/// step of it waits for the server, and while it connects it goes on firing. Subscriptions are a wish that is restored
+/// after every reconnection. With RESP3 all of this is one connection; with RESP2, whose subscribed connections may not
+/// send commands, two.
+///
+/// Cost:    nothing before start(). Then one thread, one or two connections, and a PING for each 5 s of silence.
+/// Threads: start, subscribe, wake and stop from any; the rest on the event thread.
+class Events final : private Waiting {
+ public:
+  /// Told the reply, or nullptr when the connection was lost before it came.
+  using Answer = std::function<void(ReplyView const*)>;
+
+  explicit Events(Options const& options) : options_{options} {}
+  ~Events() override;
+
+  /// Before start(), or from the thread that made the listener while nothing is due for it.
+  void attach(EventListener& listener);
+
+  /// Starts the thread, once. Throws std::system_error when there can be none.
+  void start();
+  /// Ends the thread: no listener is called after it returns.
+  void stop();
+  /// Whether the caller is the event thread; it cannot wait for its own end, so it says what is to follow that.
+  [[nodiscard]] bool is_own_thread() const noexcept { return std::this_thread::get_id() == own_id_.load(); }
+  void stop_and_then(std::function<void()> then);
+  /// In the child of a fork, where there is no thread: lets go of the descriptor that would outlive it.
+  void abandon_in_child() noexcept;
+
+  void subscribe(std::string channel);
+  void wake() noexcept;
+
+  [[nodiscard]] bool connected() const noexcept { return commands_.wire != nullptr; }
+  /// Sends one command without waiting. False, and nothing sent, when not connected.
+  bool send(CommandBuffer const& command, Answer answer);
+  /// Asks to be told by `on_changed` when a key that the next command reads changes. False when it cannot be had.
+  bool track_next();
+
+ private:
+  struct Pending {
+    Answer answer;
+    Deadline deadline;
+    std::size_t confirmations = 0;  // of a SUBSCRIBE, which is answered by so many pushes
+  };
+  struct Link {
+    std::unique_ptr<Wire> wire;
+    std::string outbox;
+    std::deque<Pending> pending;
+    Deadline last_heard;
+  };
+
+  bool wait(int fd, short events, Deadline deadline) override;
+
+  void run();
+  void round();
+  void connect();
+  void begin_tracking();
+  void subscribe_wanted();
+  void disconnect();
+  void hear(Link& link);
+  void take_push(Link& link, ReplyView push);
+  void take_answer(Link& link, ReplyView reply);
+  void take_invalidation(ReplyView keys);
+  void flush(Link& link);
+  void post(Link& link, CommandBuffer const& command, Answer answer, std::size_t confirmations = 0);
+  void ping_if_silent(Link& link, Deadline now);
+  void fire_due();
+  [[nodiscard]] Link& listening() noexcept { return resp3_ ? commands_ : subscriptions_; }
+  [[nodiscard]] Deadline next_due() const;
+  template <class Call>
+  void tell(Call&& call);
+  template <class Call>
+  void guarded(Call&& call) noexcept;
+
+  Options const& options_;
+
+  std::mutex mutex_{};  // guards what other threads touch: the block below
+  bool started_ = false;
+  bool stopping_ = false;
+  bool woken_ = false;
+  std::vector<std::string> wanted_{};
+  std::vector<EventListener*> listeners_{};
+  std::function<void()> then_{};
+  std::thread thread_{};
+  std::atomic<std::thread::id> own_id_{};
+
+  int wake_fd_ = -1;
+  // From here on the event thread's own.
+  Link commands_{};
+  Link subscriptions_{};  // RESP2 only
+  bool resp3_ = true;
+  bool tracking_ = false;
+  bool firing_ = false;
+  std::size_t subscribed_ = 0;  // of wanted_, in order
+  std::vector<Deadline> due_{};
+  Deadline next_attempt_{};
+  Backoff backoff_ = fresh_backoff();
+
+  static Backoff fresh_backoff() { return {std::chrono::milliseconds{10}, std::chrono::milliseconds{1000}}; }
+};
+
+}  // namespace tandem::detail

@@ -1,0 +1,130 @@
+#include "tandem/core/transaction.hpp"
+
+#include <optional>
+#include <string>
+
+#include "core/pool.hpp"
+#include "core/wire.hpp"
+
+namespace tandem {
+namespace {
+
+std::string describe(std::span<std::string_view const> keys) {
+  std::string out = "transaction";
+  for (auto const key : keys) out.append(&key == keys.data() ? " on " : ", ").append(key);
+  return out;
+}
+
+void add_watch(CommandBuffer& out, std::span<std::string_view const> keys) {
+  if (keys.empty()) return;
+  out.begin(1 + keys.size());
+  out.word("WATCH");
+  for (auto const key : keys) out.word(key);
+}
+
+}  // namespace
+
+Reply Transaction::read_words(std::span<Argument const> words) {
+  bool const first = !watching_ && !keys_.empty();
+  CommandBuffer commands;
+  if (first) add_watch(commands, keys_);
+  commands.add(words);
+  wire_.send(commands, deadline_);
+  if (first) {
+    auto const watched = wire_.receive_answer(deadline_);
+    watching_ = true;
+    auto reply = wire_.receive_answer(deadline_);
+    watched.throw_if_error("WATCH");
+    reply.throw_if_error(words.front().bytes());
+    return reply;
+  }
+  auto reply = wire_.receive_answer(deadline_);
+  reply.throw_if_error(words.front().bytes());
+  return reply;
+}
+
+void Transaction::watch() {
+  if (watching_ || keys_.empty()) return;
+  CommandBuffer command;
+  add_watch(command, keys_);
+  wire_.send(command, deadline_);
+  wire_.receive_answer(deadline_).throw_if_error("WATCH");
+  watching_ = true;
+}
+
+void Transaction::unwatch() noexcept {
+  if (!watching_ || wire_.broken()) return;
+  try {
+    CommandBuffer command;
+    command.add(std::initializer_list<Argument>{"UNWATCH"});
+    wire_.send(command, deadline_);
+    (void)wire_.receive_answer(deadline_);
+  } catch (Error const&) {
+    // The wire is broken now, and with it goes what it watched.
+  }
+}
+
+bool Transaction::commit(std::vector<Reply>& replies) {
+  CommandBuffer commands;
+  commands.add(std::initializer_list<Argument>{"MULTI"});
+  commands.append(queued_);
+  commands.add(std::initializer_list<Argument>{"EXEC"});
+  try {
+    wire_.send(commands, deadline_);
+  } catch (InDoubt const& fault) {
+    // Without all of it no EXEC, and without EXEC nothing happened.
+    throw Unreachable{fault.what()};
+  }
+  wire_.receive_answer(deadline_).throw_if_error("MULTI");
+  std::optional<ServerError> rejected;
+  for (std::size_t i = 0; i < queued_.count(); ++i) {
+    auto const queued = wire_.receive_answer(deadline_);
+    if (queued.is_error() && !rejected) rejected.emplace(queued.error_text(), describe(keys_));
+  }
+  auto executed = wire_.receive_answer(deadline_);
+  if (rejected) throw *rejected;  // EXECABORT: none was executed
+  executed.throw_if_error(describe(keys_));
+  if (executed.is_nil()) return false;
+  for (std::size_t i = 0; i < executed.size(); ++i) {
+    executed[i].throw_if_error(describe(keys_) + " (its other commands were applied)");
+  }
+  replies = std::move(executed).take_elements();
+  return true;
+}
+
+std::vector<Reply> detail::run_transaction(Channel& channel, std::span<std::string_view const> keys, Deadline deadline,
+                                           void (*body)(void*, Transaction&), void* context) {
+  for (;;) {
+    auto lease = channel.borrow(deadline);
+    Transaction transaction{lease.wire(), keys, deadline};
+    bool committing = false;
+    try {
+      body(context, transaction);
+      if (transaction.queued_.count() == 0) {
+        transaction.unwatch();
+        return {};
+      }
+      transaction.watch();
+      committing = true;
+      std::vector<Reply> replies;
+      if (transaction.commit(replies)) return replies;
+    } catch (Error const& fault) {
+      if (!fault.poisons_connection()) {
+        transaction.unwatch();
+        throw;
+      }
+      // Until EXEC has left nothing can have been applied: begin again on a fresh connection, while there is time.
+      if (committing && fault.in_doubt()) throw;
+      if (std::chrono::steady_clock::now() >= deadline) throw Unreachable{fault.what()};
+      continue;
+    } catch (...) {
+      transaction.unwatch();
+      throw;
+    }
+    if (std::chrono::steady_clock::now() >= deadline) {
+      throw Conflict{"tandem: " + describe(keys) + ": others kept changing the keys until the deadline"};
+    }
+  }
+}
+
+}  // namespace tandem

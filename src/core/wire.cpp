@@ -1,0 +1,266 @@
+#include "core/wire.hpp"
+
+#include <cerrno>
+#include <utility>
+
+#include <fmt/core.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/hiredis.hpp"
+
+namespace tandem::detail {
+namespace {
+
+constexpr std::size_t read_size = 16 * 1024;
+
+redisContext* adopt(int fd) {
+  redisOptions how{};
+  how.type = REDIS_CONN_USERFD;
+  how.endpoint.fd = fd;
+  how.options = REDIS_OPT_NONBLOCK;
+  auto* const context = redisConnectWithOptions(&how);
+  if (context == nullptr || context->err != 0) {
+    redisFree(context);
+    ::close(fd);
+    throw Unreachable{"tandem: out of memory while connecting"};
+  }
+  return context;
+}
+
+}  // namespace
+
+void Wire::FreeContext::operator()(redisContext* context) const noexcept { redisFree(context); }
+
+Wire::Wire(Options const& options, Deadline deadline, Waiting& waiting)
+    : options_{options}, waiting_{waiting}, context_{adopt(connect_socket(options, deadline, waiting))} {
+  try {
+    if (options_.tls.enabled && options_.unix_socket.empty()) shake_tls_hands(deadline);
+    introduce(deadline);
+  } catch (InDoubt const& fault) {
+    // Nothing of the caller's was sent: for the caller there is no doubt.
+    throw Unreachable{fault.what()};
+  }
+}
+
+Wire::~Wire() = default;
+
+int Wire::descriptor() const noexcept { return context_->fd; }
+
+void Wire::close_in_child() noexcept {
+  // Closes the child's copy only; the parent's conversation goes on.
+  ::close(context_->fd);
+  context_->fd = REDIS_INVALID_FD;
+  broken_ = true;
+}
+
+// -- handshake ----------------------------------------------------------------------------------------------------
+
+void Wire::shake_tls_hands(Deadline deadline) {
+  tls_.emplace(options_, descriptor());
+  for (;;) {
+    auto const step = tls_->shake_hands();
+    if (step.over) {
+      throw Unreachable{fmt::format("tandem: TLS handshake with {}: {}", options_.endpoint(),
+                                    step.error.empty() ? "the server closed the connection" : step.error)};
+    }
+    if (step.wait_for == 0) return;
+    if (!waiting_.wait(descriptor(), step.wait_for, deadline)) {
+      throw Unreachable{fmt::format("tandem: TLS handshake with {}: timeout", options_.endpoint())};
+    }
+  }
+}
+
+void Wire::introduce(Deadline deadline) {
+  if (options_.protocol == 2) return introduce_in_resp2(deadline);
+
+  auto const database = std::to_string(options_.database);
+  CommandBuffer hello;
+  std::size_t const words = 2 + (options_.password.empty() ? 0U : 3U) + (options_.name.empty() ? 0U : 2U);
+  hello.begin(words);
+  hello.word("HELLO");
+  hello.word("3");
+  if (!options_.password.empty()) {
+    hello.word("AUTH");
+    hello.word(options_.user.empty() ? "default" : options_.user);
+    hello.word(options_.password);
+  }
+  if (!options_.name.empty()) {
+    hello.word("SETNAME");
+    hello.word(options_.name);
+  }
+  if (options_.database != 0) hello.add(std::initializer_list<Argument>{"SELECT", database});
+  send(hello, deadline);
+  auto const greeting = receive_answer(deadline);
+  if (options_.database != 0) {
+    auto const selected = receive_answer(deadline);
+    if (!greeting.is_error()) selected.throw_if_error("SELECT");
+  }
+  if (!greeting.is_error()) {
+    protocol_ = 3;
+    return;
+  }
+  // Redis before 6, proxies without HELLO, an ACL that forbids it: the old words may still be understood. What else
+  // the server objects to (a wrong password, LOADING ...) would be no better in them.
+  ServerError const refusal{greeting.error_text(), "HELLO"};
+  if (refusal.code() != "ERR" && refusal.code() != "NOPROTO" && refusal.code() != "NOPERM") throw refusal;
+  introduce_in_resp2(deadline);
+}
+
+void Wire::introduce_in_resp2(Deadline deadline) {
+  CommandBuffer words;
+  if (!options_.password.empty()) {
+    if (options_.user.empty()) {
+      words.add(std::initializer_list<Argument>{"AUTH", options_.password});
+    } else {
+      words.add(std::initializer_list<Argument>{"AUTH", options_.user, options_.password});
+    }
+  }
+  words.add(std::initializer_list<Argument>{"SELECT", options_.database});
+  if (!options_.name.empty()) words.add(std::initializer_list<Argument>{"CLIENT", "SETNAME", options_.name});
+  send(words, deadline);
+  if (!options_.password.empty()) receive_answer(deadline).throw_if_error("AUTH");
+  receive_answer(deadline).throw_if_error("SELECT");
+  if (!options_.name.empty()) {
+    (void)receive_answer(deadline);  // a server that refuses the name still serves: the name is for human eyes
+  }
+  protocol_ = 2;
+}
+
+// -- sending ------------------------------------------------------------------------------------------------------
+
+void Wire::require_usable() const {
+  if (!of_this_process()) {
+    throw Unreachable{fmt::format("tandem: this connection to {} belongs to the parent process", options_.endpoint())};
+  }
+  if (broken_) {
+    throw Unreachable{fmt::format("tandem: this connection to {} is broken after an earlier fault", options_.endpoint())};
+  }
+}
+
+void Wire::fail_sending(bool partly_sent, std::string_view why) {
+  broken_ = true;
+  auto const text = fmt::format("tandem: sending to {}: {}", options_.endpoint(), why);
+  if (partly_sent) throw InDoubt{text};
+  throw Unreachable{text};
+}
+
+void Wire::send(CommandBuffer const& commands, Deadline deadline) {
+  require_usable();
+  auto rest = commands.bytes();
+  // A server executes a command once it has read all of it: part of a single one is as good as nothing.
+  auto const in_doubt = [&] { return commands.count() > 1 && rest.size() < commands.bytes().size(); };
+  while (!rest.empty()) {
+    Progress progress;
+    try {
+      progress = write_some(rest);
+    } catch (Error const& fault) {
+      fail_sending(in_doubt(), fault.what());
+    }
+    rest.remove_prefix(progress.bytes);
+    if (progress.wait_for != 0 && !waiting_.wait(descriptor(), progress.wait_for, deadline)) {
+      fail_sending(in_doubt(), "timeout");
+    }
+  }
+}
+
+std::size_t Wire::send_some(std::string_view bytes) {
+  require_usable();
+  std::size_t sent = 0;
+  while (sent < bytes.size()) {
+    auto const progress = write_some(bytes.substr(sent));
+    if (progress.wait_for != 0) break;
+    sent += progress.bytes;
+  }
+  return sent;
+}
+
+Wire::Progress Wire::write_some(std::string_view bytes) {
+  if (tls_) {
+    auto const step = tls_->write(bytes.data(), bytes.size());
+    if (step.over) throw Unreachable{step.error.empty() ? "the server closed the connection" : step.error};
+    return {step.bytes, step.wait_for};
+  }
+  auto const sent = ::send(descriptor(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  if (sent >= 0) return {static_cast<std::size_t>(sent), 0};
+  if (errno == EAGAIN) return {0, POLLOUT};
+  if (errno == EINTR) return {};
+  throw Unreachable{std::string{error_text(errno)}};
+}
+
+// -- receiving ----------------------------------------------------------------------------------------------------
+
+void Wire::fail_receiving(std::string_view why) {
+  broken_ = true;
+  throw InDoubt{fmt::format("tandem: waiting for {} to answer: {}", options_.endpoint(), why)};
+}
+
+std::optional<Reply> Wire::parse() {
+  void* raw = nullptr;
+  if (redisReaderGetReply(context_->reader, &raw) != REDIS_OK) {
+    fail_receiving(fmt::format("not the Redis protocol ({})", context_->reader->errstr));
+  }
+  if (raw == nullptr) return std::nullopt;
+  return Reply{static_cast<redisReply*>(raw)};
+}
+
+Wire::Progress Wire::read_some() {
+  char buffer[read_size];
+  Progress progress;
+  if (tls_) {
+    auto const step = tls_->read(buffer, sizeof buffer);
+    if (step.over) fail_receiving(step.error.empty() ? "the server closed the connection" : step.error);
+    progress = {step.bytes, step.wait_for};
+  } else {
+    auto const got = ::recv(descriptor(), buffer, sizeof buffer, 0);
+    if (got == 0) fail_receiving("the server closed the connection");
+    if (got < 0 && errno != EAGAIN && errno != EINTR) fail_receiving(error_text(errno));
+    if (got > 0) progress.bytes = static_cast<std::size_t>(got);
+    if (got < 0 && errno == EAGAIN) progress.wait_for = POLLIN;
+  }
+  if (progress.bytes > 0 && redisReaderFeed(context_->reader, buffer, progress.bytes) != REDIS_OK) {
+    fail_receiving("out of memory");
+  }
+  return progress;
+}
+
+Reply Wire::receive(Deadline deadline) {
+  require_usable();
+  for (;;) {
+    if (auto reply = parse()) return std::move(*reply);
+    auto const progress = read_some();
+    if (progress.wait_for != 0 && !waiting_.wait(descriptor(), progress.wait_for, deadline)) fail_receiving("timeout");
+  }
+}
+
+Reply Wire::receive_answer(Deadline deadline) {
+  for (;;) {
+    auto reply = receive(deadline);
+    if (reply.kind() != ReplyKind::push) return reply;
+  }
+}
+
+std::optional<Reply> Wire::receive_if_here() {
+  require_usable();
+  for (;;) {
+    if (auto reply = parse()) return reply;
+    if (read_some().wait_for != 0) return std::nullopt;
+  }
+}
+
+bool Wire::is_quiet() noexcept {
+  if (broken_ || !of_this_process()) return false;
+  char byte = 0;
+  // An idle command connection has nothing to read: end of file or bytes nobody asked for both disqualify it.
+  return ::recv(descriptor(), &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
+std::vector<Reply> exchange(Wire& wire, CommandBuffer const& commands, Deadline deadline) {
+  wire.send(commands, deadline);
+  std::vector<Reply> replies;
+  replies.reserve(commands.count());
+  while (replies.size() < commands.count()) replies.push_back(wire.receive_answer(deadline));
+  return replies;
+}
+
+}  // namespace tandem::detail

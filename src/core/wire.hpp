@@ -1,0 +1,94 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <tandem/core/command.hpp>
+#include <tandem/core/options.hpp>
+#include <tandem/core/reply.hpp>
+
+#include "core/fork.hpp"
+#include "core/socket.hpp"
+#include "core/tls.hpp"
+
+struct redisContext;
+
+namespace tandem::detail {
+
+/// One conversation with the server: a hiredis context over a socket of ours, its handshake done.
+///
+/// hiredis reads replies; connecting, reading and writing are ours, so that every step ends at its deadline, no
+/// write raises SIGPIPE, and a push is never taken for a reply. Any fault breaks the wire for good: a late answer
+/// must not meet the next question. The child of a fork finds its wires broken and their sockets closed.
+///
+/// Errors:  Unreachable before anything of a command could have been executed, InDoubt after; construction also
+///          throws the ServerError that refused the handshake (WRONGPASS, NOAUTH ...).
+/// Threads: one at a time.
+class Wire {
+ public:
+  /// Connects, and introduces itself: HELLO (or AUTH where that is unknown), the client's name, SELECT. One round trip
+  /// with RESP3, two otherwise. `waiting` must outlive the wire.
+  Wire(Options const& options, Deadline deadline, Waiting& waiting);
+  ~Wire();
+  Wire(Wire const&) = delete;
+  Wire& operator=(Wire const&) = delete;
+
+  void send(CommandBuffer const& commands, Deadline deadline);
+
+  /// Sends as much of `bytes` as the socket takes without waiting; how much that was. Throws Unreachable.
+  [[nodiscard]] std::size_t send_some(std::string_view bytes);
+
+  /// The next reply, pushes included.
+  [[nodiscard]] Reply receive(Deadline deadline);
+  /// The next reply that is no push; pushes on the way are dropped.
+  [[nodiscard]] Reply receive_answer(Deadline deadline);
+  /// The next reply if it is here already, without waiting. Throws InDoubt when the server closed the connection.
+  [[nodiscard]] std::optional<Reply> receive_if_here();
+
+  /// Whether an idle wire can be used: not broken, and the server has neither closed it nor said anything unasked.
+  [[nodiscard]] bool is_quiet() noexcept;
+
+  [[nodiscard]] bool broken() const noexcept { return broken_; }
+  void break_off() noexcept { broken_ = true; }
+  [[nodiscard]] bool of_this_process() const noexcept { return generation_ == fork_generation(); }
+  [[nodiscard]] int descriptor() const noexcept;
+  [[nodiscard]] int protocol() const noexcept { return protocol_; }
+
+ private:
+  struct FreeContext {
+    void operator()(redisContext* context) const noexcept;
+  };
+  struct Progress {
+    std::size_t bytes = 0;
+    short wait_for = 0;
+  };
+
+  void close_in_child() noexcept;
+  void shake_tls_hands(Deadline deadline);
+  void introduce(Deadline deadline);
+  void introduce_in_resp2(Deadline deadline);
+  void require_usable() const;
+  Progress write_some(std::string_view bytes);
+  Progress read_some();
+  std::optional<Reply> parse();
+  [[noreturn]] void fail_sending(bool partly_sent, std::string_view why);
+  [[noreturn]] void fail_receiving(std::string_view why);
+
+  Options const& options_;
+  Waiting& waiting_;
+  std::unique_ptr<redisContext, FreeContext> context_;
+  std::optional<Tls> tls_{};
+  unsigned generation_ = fork_generation();
+  int protocol_ = 2;
+  bool broken_ = false;
+  ForkHook fork_hook_{this, [](void* wire) noexcept { static_cast<Wire*>(wire)->close_in_child(); }};
+};
+
+/// Sends `commands` and receives the answer to each.
+[[nodiscard]] std::vector<Reply> exchange(Wire& wire, CommandBuffer const& commands, Deadline deadline);
+
+}  // namespace tandem::detail

@@ -1,0 +1,67 @@
+# Fails when an include points up or sideways, or a third-party header leaves its place.
+#   cmake [-D root=<a tree>] -P tests/layers_test.cmake
+cmake_minimum_required(VERSION 3.25)
+
+# The floors, bottom up. A file may include what stands before its own name, public or private. Every other
+# header directly in include/tandem/ is a primitive: it may include all of these and no other primitive.
+set(floors
+  hiredis                                              # the C library, tamed
+  error options command reply script codec             # what is said: no sockets, no threads
+  fork socket tls wire connection pipeline transaction # one connection, and saying it there
+  pool events client hold)                             # what every primitive is built with
+set(sideways "mutex -> lock") # the one primitive that is another with a different face
+# Where a third-party header may be included, and what may never be in a public header.
+set(home_of_hiredis "^src/core/hiredis\\.hpp$")
+set(home_of_openssl "^src/core/(tls|script)\\.cpp$")
+set(home_of_fmt     "^src/")
+set(home_of_iostream "^src/")
+set(home_of_regex    "^src/")
+
+if(NOT root)
+  cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
+endif()
+file(GLOB_RECURSE files RELATIVE "${root}"
+  "${root}/include/*.hpp" "${root}/src/*.hpp" "${root}/src/*.cpp")
+if(NOT files)
+  message(FATAL_ERROR "no headers under ${root}")
+endif()
+
+set(bad "")
+foreach(file IN LISTS files)
+  cmake_path(GET file STEM own)
+  list(FIND floors "${own}" own_floor)
+  if(own_floor EQUAL -1 AND file MATCHES "/core/")
+    string(APPEND bad "  ${file}: give it its place in the list of floors in tests/layers_test.cmake\n")
+  endif()
+  file(STRINGS "${root}/${file}" lines REGEX "^ *# *include")
+  foreach(line IN LISTS lines)
+    string(REGEX REPLACE "^.*[<\"](.*)[>\"].*$" "\\1" header "${line}")
+
+    if(header MATCHES "^(hiredis|openssl|fmt|iostream|regex)(/|$)")
+      if(NOT file MATCHES "${home_of_${CMAKE_MATCH_1}}")
+        string(APPEND bad "  ${file}: <${header}> does not belong here\n")
+      endif()
+      continue()
+    endif()
+    if(file MATCHES "^include/" AND header MATCHES "^core/")
+      string(APPEND bad "  ${file}: ${header} (a public header includes no private one)\n")
+    endif()
+    if(NOT header MATCHES "^(tandem/|core/)" OR file MATCHES "tandem/tandem\\.hpp$|/testing/")
+      continue() # tandem.hpp includes everything, testing/ stands on top of everything
+    endif()
+
+    cmake_path(GET header STEM other)
+    if(other STREQUAL own OR "${own} -> ${other}" IN_LIST sideways)
+      continue()
+    endif()
+    list(FIND floors "${other}" other_floor)
+    if(other_floor EQUAL -1 AND own_floor EQUAL -1)
+      string(APPEND bad "  ${file}: ${header} (primitives do not know one another)\n")
+    elseif(other_floor EQUAL -1 OR (own_floor GREATER -1 AND other_floor GREATER own_floor))
+      string(APPEND bad "  ${file}: ${header} (upwards: ${own} stands below ${other})\n")
+    endif()
+  endforeach()
+endforeach()
+if(bad)
+  message(FATAL_ERROR "includes point the wrong way:\n${bad}")
+endif()

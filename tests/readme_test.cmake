@@ -1,0 +1,17 @@
+# Fails when the README's first C++ block is not examples/readme.cpp, letter for letter: what a newcomer copies
+# is what we compile and run.
+cmake_minimum_required(VERSION 3.25)
+cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
+file(READ "${root}/README.md" readme)
+file(READ "${root}/examples/readme.cpp" example)
+string(FIND "${readme}" "```cpp\n" begin)
+if(begin EQUAL -1)
+  message(FATAL_ERROR "README.md has no ```cpp block")
+endif()
+math(EXPR begin "${begin} + 7")
+string(SUBSTRING "${readme}" ${begin} -1 rest)
+string(FIND "${rest}" "```" length)
+string(SUBSTRING "${rest}" 0 ${length} shown)
+if(NOT shown STREQUAL example)
+  message(FATAL_ERROR "the first ```cpp block of README.md is not examples/readme.cpp")
+endif()
