@@ -6,25 +6,30 @@
 # SHA1 code. Configuring fails when a script's header and its body do not name the same KEYS and ARGV:
 # a line `-- KEYS[1] ...` or `-- ARGV[2] ...` for each, and `-- ARGV[3..] ...` for "from here on, any number",
 # which a body reads with a computed index or as a whole (ARGV[i], #ARGV, unpack(ARGV, 3)).
+#
+# A header line `-- uses: part` puts part.lua, of the same folder, between header and body: what several scripts
+# of a noun have in common. The part is no script of its own and not in the list of files.
 function(tandem_embed_lua target)
   set(constants "")
   set(entries "")
   foreach(file IN LISTS ARGN)
     cmake_path(ABSOLUTE_PATH file NORMALIZE) # file(SHA1) reads from the process's folder otherwise
-    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
-    file(READ "${file}" source)
-    string(SHA1 sha1 "${source}")
-    file(SHA1 "${file}" sha1_on_disk)
-    if(NOT sha1 STREQUAL sha1_on_disk OR source MATCHES "\r" OR source MATCHES "\\)LUA\"")
-      message(FATAL_ERROR "${file}: cannot be embedded byte for byte (NUL, carriage return or )LUA\" in it)")
-    endif()
-
+    tandem_read_lua("${file}" source)
     cmake_path(GET file PARENT_PATH folder)
     cmake_path(GET folder FILENAME noun)
     cmake_path(GET file STEM verb)
     if(NOT source MATCHES "^-- ${noun}/${verb}: ")
       message(FATAL_ERROR "${file}: the first line must be `-- ${noun}/${verb}: one sentence.`")
     endif()
+    if(source MATCHES "\n-- uses: ([a-z_]+)\n")
+      tandem_read_lua("${folder}/${CMAKE_MATCH_1}.lua" part)
+      string(REGEX REPLACE "\n-- uses: [a-z_]+\n" "\n" source "${source}")
+      string(REGEX MATCH "^(--[^\n]*\n)*" header "${source}")
+      string(LENGTH "${header}" header_length)
+      string(SUBSTRING "${source}" ${header_length} -1 body)
+      set(source "${header}${part}${body}")
+    endif()
+    string(SHA1 sha1 "${source}")
     tandem_check_lua_header("${file}" "${source}")
 
     string(APPEND constants "inline constexpr Script ${noun}_${verb}{R\"LUA(${source})LUA\",\n"
@@ -57,6 +62,19 @@ inline constexpr std::array<Named, @count@> all{
   target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_BINARY_DIR}/generated")
 endfunction()
 
+# tandem_read_lua(<file> <variable>): its bytes, every one of them; a change of the file configures anew.
+function(tandem_read_lua file variable)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
+  file(READ "${file}" source)
+  string(SHA1 sha1 "${source}")
+  file(SHA1 "${file}" sha1_on_disk)
+  if(NOT sha1 STREQUAL sha1_on_disk OR source MATCHES "\r" OR source MATCHES "\\)LUA\"")
+    message(FATAL_ERROR "${file}: cannot be embedded byte for byte (NUL, carriage return or )LUA\" in it)")
+  endif()
+  set(${variable} "${source}" PARENT_SCOPE)
+endfunction()
+
+# KEYS[any] and ARGV[any] stand for a computed index and for the table as a whole.
 function(tandem_check_lua_header file source)
   string(REGEX MATCHALL "\n-- (KEYS|ARGV)[[][0-9]+(\\.\\.)?[]]" declared "${source}")
   list(TRANSFORM declared REPLACE "\n-- " "")

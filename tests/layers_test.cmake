@@ -5,10 +5,11 @@ cmake_minimum_required(VERSION 3.25)
 # The floors, bottom up. A file may include what stands before its own name, public or private. Every other
 # header directly in include/tandem/ is a primitive: it may include all of these and no other primitive.
 set(floors
-  hiredis                                              # the C library, tamed
-  error options command reply script codec             # what is said: no sockets, no threads
-  fork socket tls wire connection pipeline transaction # one connection, and saying it there
-  pool events client hold)                             # what every primitive is built with
+  hiredis                                                  # the C library, tamed
+  error options command reply script codec channel         # what is said: no sockets, no threads
+  fork socket tls wire backoff pool                        # connections
+  pipeline transaction conversation connection             # saying it there
+  events core client hold)                                 # what every primitive is built with
 set(sideways "mutex -> lock") # the one primitive that is another with a different face
 # Where a third-party header may be included, and what may never be in a public header.
 set(home_of_hiredis "^src/core/hiredis\\.hpp$")

@@ -170,7 +170,7 @@ Deadline Events::next_due() const {
   auto next = connected() ? steady_clock::now() + silence : next_attempt_;
   for (auto const due : due_) next = std::min(next, due);
   for (auto const* link : {&commands_, &subscriptions_}) {
-    if (!link->pending.empty()) next = std::min(next, link->pending.front().deadline);
+    next = std::min(next, first_deadline(*link));
   }
   return next;
 }
@@ -307,10 +307,17 @@ void Events::post(Link& link, CommandBuffer const& command, Answer answer, std::
   link.pending.push_back({std::move(answer), steady_clock::now() + options_.command_timeout, confirmations});
 }
 
-bool Events::send(CommandBuffer const& command, Answer answer) {
+bool Events::send(CommandBuffer const& command, Deadline deadline, Answer answer) {
   if (!connected()) return false;
   post(commands_, command, std::move(answer));
+  commands_.pending.back().deadline = deadline;
   return true;
+}
+
+Deadline Events::first_deadline(Link const& link) noexcept {
+  auto first = Deadline::max();
+  for (auto const& each : link.pending) first = std::min(first, each.deadline);
+  return first;
 }
 
 bool Events::track_next() {
@@ -329,7 +336,7 @@ void Events::flush(Link& link) {
 
 void Events::ping_if_silent(Link& link, Deadline now) {
   if (!link.pending.empty()) {
-    if (now >= link.pending.front().deadline) throw InDoubt{"tandem: the event connection did not answer in time"};
+    if (now >= first_deadline(link)) throw InDoubt{"tandem: the event connection did not answer in time"};
     return;
   }
   if (now - link.last_heard < silence) return;
@@ -341,6 +348,7 @@ void Events::ping_if_silent(Link& link, Deadline now) {
 
 void Events::hear(Link& link) {
   link.last_heard = steady_clock::now();
+  std::fill(due_.begin(), due_.end(), Deadline{});  // what is heard may change what is due
   while (link.wire != nullptr) {
     auto const reply = link.wire->receive_if_here();
     if (!reply) return;

@@ -75,7 +75,11 @@ class Events final : private Waiting {
 
   [[nodiscard]] bool connected() const noexcept { return commands_.wire != nullptr; }
   /// Sends one command without waiting. False, and nothing sent, when not connected.
-  bool send(CommandBuffer const& command, Answer answer);
+  bool send(CommandBuffer const& command, Answer answer) {
+    return send(command, std::chrono::steady_clock::now() + options_.command_timeout, std::move(answer));
+  }
+  /// The same; without an answer until then the connection is given up.
+  bool send(CommandBuffer const& command, Deadline deadline, Answer answer);
   /// Asks to be told by `on_changed` when a key that the next command reads changes. False when it cannot be had.
   bool track_next();
 
@@ -106,6 +110,7 @@ class Events final : private Waiting {
   void take_invalidation(ReplyView keys);
   void flush(Link& link);
   void post(Link& link, CommandBuffer const& command, Answer answer, std::size_t confirmations = 0);
+  [[nodiscard]] static Deadline first_deadline(Link const& link) noexcept;
   void ping_if_silent(Link& link, Deadline now);
   void fire_due();
   [[nodiscard]] Link& listening() noexcept { return resp3_ ? commands_ : subscriptions_; }

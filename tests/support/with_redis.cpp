@@ -2,15 +2,15 @@
 //
 // Runs COMMAND with the URL of a private redis-server as its last argument. The exit status is COMMAND's own, or
 // 128 + the signal that ended it. How ctest runs the examples.
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
 #include <vector>
+
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <tandem/testing/redis_server.hpp>
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <arpa/inet.h>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -7,137 +6,45 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <memory>
-#include <netinet/in.h>
 #include <optional>
-#include <poll.h>
 #include <sstream>
 #include <stdexcept>
 #include <string>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <thread>
 #include <type_traits>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <tandem/testing/redis_server.hpp>
+
+#include "support/watched_process.hpp"
+#include "support/wire.hpp"
 
 namespace tandem::testing {
 namespace {
 
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
+using support::ProcessFacts;
+using support::WatchedProcess;
+using support::Wire;
 
 static_assert(!std::is_copy_constructible_v<RedisServer>, "a server has one owner");
 static_assert(std::is_nothrow_move_constructible_v<RedisServer>);
 
 constexpr auto generous = 20s;
-
-/// A raw connection: what is sent is one inline command, what comes back is the reply's bytes.
-class Wire {
- public:
-  explicit Wire(RedisServer const& server) : Wire{server.socket_path()} {}
-  explicit Wire(std::string const& path)
-      : socket_{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    path.copy(static_cast<char*>(address.sun_path), sizeof address.sun_path - 1);
-    connect(reinterpret_cast<sockaddr*>(&address), sizeof address);
-  }
-  explicit Wire(std::uint16_t port) : socket_{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    connect(reinterpret_cast<sockaddr*>(&address), sizeof address);
-  }
-  Wire(Wire const&) = delete;
-  Wire& operator=(Wire const&) = delete;
-  ~Wire() { ::close(socket_); }
-
-  [[nodiscard]] int error() const { return error_; }
-
-  void send(std::string const& command) const {
-    auto const line = command + "\r\n";
-    EXPECT_EQ(::send(socket_, line.data(), line.size(), MSG_NOSIGNAL), std::ssize(line));
-  }
-
-  /// Empty when nothing comes in time, or the connection is closed.
-  [[nodiscard]] std::string receive(std::chrono::milliseconds patience = generous) const {
-    pollfd event{socket_, POLLIN, 0};
-    std::array<char, 4096> buffer{};
-    if (::poll(&event, 1, static_cast<int>(patience.count())) != 1) return {};
-    auto const size = ::recv(socket_, buffer.data(), buffer.size(), 0);
-    return {buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
-  }
-
-  std::string operator()(std::string const& command) const {
-    send(command);
-    return receive();
-  }
-
- private:
-  void connect(sockaddr const* address, socklen_t size) {
-    if (::connect(socket_, address, size) != 0) error_ = errno;
-  }
-
-  int socket_;
-  int error_ = 0;
-};
-
-/// A process, watched by a descriptor that its number's next bearer cannot be mistaken for.
-class Watched {
- public:
-  explicit Watched(pid_t pid) : pidfd_{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))} {
-    EXPECT_GE(pidfd_, 0) << pid;
-  }
-  Watched(Watched const&) = delete;
-  Watched& operator=(Watched const&) = delete;
-  ~Watched() { ::close(pidfd_); }
-
-  [[nodiscard]] bool ends_within(std::chrono::milliseconds patience) const {
-    pollfd event{pidfd_, POLLIN, 0};
-    return ::poll(&event, 1, static_cast<int>(patience.count())) == 1;
-  }
-  [[nodiscard]] bool has_ended() const { return ends_within(0ms); }
-
- private:
-  int pidfd_;
-};
-
-std::string text_of(fs::path const& path) {
-  std::ostringstream text;
-  text << std::ifstream{path}.rdbuf();
-  return text.str();
-}
-
-pid_t parent_of(pid_t pid) {
-  auto const stat = text_of("/proc/" + std::to_string(pid) + "/stat");
-  std::istringstream fields{stat.substr(stat.rfind(')') + 1)};
-  std::string state;
-  pid_t parent = 0;
-  fields >> state >> parent;
-  return parent;
-}
-
-std::vector<std::string> descriptors_of(pid_t pid) {
-  std::vector<std::string> links;
-  for (auto const& entry : fs::directory_iterator{"/proc/" + std::to_string(pid) + "/fd"}) {
-    std::error_code closed_meanwhile;
-    links.push_back(fs::read_symlink(entry.path(), closed_meanwhile));
-  }
-  return links;
-}
 
 /// A forked child that runs `body`, tells what it returned, and then waits to be killed.
 class Child {
@@ -168,6 +75,8 @@ class Child {
 
   [[nodiscard]] std::string told() const { return told_; }
 
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
   void kill() {
     if (pid_ <= 0) return;
     ::kill(pid_, SIGKILL);
@@ -181,9 +90,7 @@ class Child {
 };
 
 /// What a child tells of a server it owns: "<pid of the server> <its folder>".
-std::string told_of(RedisServer const& server) {
-  return std::to_string(server.pid()) + " " + server.folder();
-}
+std::string told_of(RedisServer const& server) { return std::to_string(server.pid()) + " " + server.folder(); }
 
 /// The server, its supervisor and the folder of a Child, as seen from outside.
 struct Owned {
@@ -193,7 +100,7 @@ struct Owned {
     told >> pid >> folder;
     EXPECT_TRUE(fs::exists(folder)) << owner.told();
     server.emplace(pid);
-    supervisor.emplace(parent_of(pid));
+    supervisor.emplace(ProcessFacts{pid}.parent());
   }
 
   void expect_gone() const {
@@ -203,8 +110,8 @@ struct Owned {
   }
 
   std::string folder;
-  std::optional<Watched> server;
-  std::optional<Watched> supervisor;
+  std::optional<WatchedProcess> server;
+  std::optional<WatchedProcess> supervisor;
 };
 
 struct ScratchFolder {
@@ -214,6 +121,7 @@ struct ScratchFolder {
   fs::path path;
 };
 
+// NOLINTBEGIN(concurrency-mt-unsafe): one thread here
 /// Sets an environment variable for a scope.
 class Environment {
  public:
@@ -229,6 +137,7 @@ class Environment {
   char const* name_;
   std::optional<std::string> before_;
 };
+// NOLINTEND(concurrency-mt-unsafe)
 
 std::string error_of(RedisServerOptions const& options) {
   try {
@@ -286,6 +195,7 @@ TEST(RedisServerTest, PausedServerAnswersOnlyAfterResume) {
   RedisServer server;
   Wire const wire{server};
   server.pause();
+  EXPECT_EQ(ProcessFacts{server.pid()}.state(), 'T');
   server.pause();  // again is allowed
   wire.send("PING");
   EXPECT_EQ(wire.receive(50ms), "");
@@ -295,7 +205,7 @@ TEST(RedisServerTest, PausedServerAnswersOnlyAfterResume) {
 
 TEST(RedisServerTest, KilledServerRefusesConnections) {
   RedisServer server;
-  Watched const before{server.pid()};
+  WatchedProcess const before{server.pid()};
   server.kill();
   EXPECT_TRUE(before.has_ended());
   EXPECT_EQ(server.pid(), 0);
@@ -323,7 +233,7 @@ TEST(RedisServerTest, KillTakesTheForkedSaverToo) {
   wire("SET key value");
   EXPECT_EQ(wire("BGSAVE"), "+Background saving started\r\n");
   auto const pid = std::to_string(server.pid());
-  Watched const saver{std::stoi(text_of("/proc/" + pid + "/task/" + pid + "/children"))};
+  WatchedProcess const saver{std::stoi(ProcessFacts{server.pid()}.text("task/" + pid + "/children"))};
   server.kill();
   EXPECT_TRUE(saver.has_ended());
 }
@@ -340,7 +250,7 @@ TEST(RedisServerTest, RestartGivesAnEmptyServerOnTheSameSocket) {
 
 TEST(RedisServerTest, RestartOfARunningServerReplacesIt) {
   RedisServer server;
-  Watched const before{server.pid()};
+  WatchedProcess const before{server.pid()};
   server.restart();
   EXPECT_TRUE(before.has_ended());
   EXPECT_EQ(Wire{server}("PING"), "+PONG\r\n");
@@ -364,7 +274,7 @@ TEST(RedisServerTest, PersistentServerKeepsWhatItAcknowledged) {
 
 TEST(RedisServerTest, ServerThatEndsByItselfIsNoticedAndCanBeRestarted) {
   RedisServer server;
-  Watched const before{server.pid()};
+  WatchedProcess const before{server.pid()};
   Wire{server}.send("SHUTDOWN NOSAVE");
   EXPECT_TRUE(before.ends_within(generous));
   EXPECT_EQ(server.pid(), 0);
@@ -397,20 +307,18 @@ TEST(RedisServerTest, PortStaysItsOwnWhileItIsDown) {
 }
 
 TEST(RedisServerTest, TlsServerAnswersOverTls) {
-  if (std::system("command -v openssl redis-cli >/dev/null") != 0) {
+  if (std::system("command -v openssl redis-cli >/dev/null") != 0) {  // NOLINT(concurrency-mt-unsafe)
     GTEST_SKIP() << "needs the programs openssl and redis-cli";
   }
   ScratchFolder const scratch;
   auto const key = scratch.path / "key.pem";
   auto const certificate = scratch.path / "certificate.pem";
-  auto const make =
-      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 " +
-      ("-subj /CN=localhost -keyout " + key.string()) + " -out " + certificate.string() +
-      " 2>/dev/null";
-  ASSERT_EQ(std::system(make.c_str()), 0);
+  auto const make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 " +
+                    ("-subj /CN=localhost -keyout " + key.string()) + " -out " + certificate.string() + " 2>/dev/null";
+  ASSERT_EQ(std::system(make.c_str()), 0);  // NOLINT(concurrency-mt-unsafe)
   RedisServer const server{{.tls = RedisServerTls{.certificate = certificate, .key = key}}};
-  auto const ask = "redis-cli --tls --cacert " + certificate.string() + " -p " +
-                   std::to_string(server.tls_port()) + " PING";
+  auto const ask =
+      "redis-cli --tls --cacert " + certificate.string() + " -p " + std::to_string(server.tls_port()) + " PING";
   auto* const answer = ::popen(ask.c_str(), "r");
   std::array<char, 100> line{};
   EXPECT_STREQ(std::fgets(line.data(), line.size(), answer), "PONG\n");
@@ -421,7 +329,7 @@ TEST(RedisServerTest, TlsServerAnswersOverTls) {
 
 TEST(RedisServerTest, NothingIsLeftAfterTheScope) {
   std::string folder;
-  std::optional<Watched> process;
+  std::optional<WatchedProcess> process;
   {
     RedisServer const server{{.persistent = true}};
     Wire{server}("SET key value");
@@ -456,6 +364,17 @@ TEST(RedisServerTest, OwnerKilledWhileTheServerIsPausedLeavesNothing) {
   owned.expect_gone();
 }
 
+TEST(RedisServerTest, ProcessGroupOfTheOwnerMayBeKilledAsAWhole) {
+  Child owner{[](auto& server) {
+    ::setpgid(0, 0);
+    server = std::make_unique<RedisServer>();
+    return told_of(*server);
+  }};
+  Owned const owned{owner};
+  ::kill(-owner.pid(), SIGKILL);  // as Ctrl-C reaches a whole group
+  owned.expect_gone();
+}
+
 TEST(RedisServerTest, ForkedChildThatOutlivesTheOwnerDoesNotKeepIt) {
   Child owner{[](auto& server) {
     server = std::make_unique<RedisServer>();
@@ -476,10 +395,9 @@ TEST(RedisServerTest, ForkedChildThatOutlivesTheOwnerDoesNotKeepIt) {
 TEST(RedisServerTest, LivesOnWhenTheThreadThatMadeItEnds) {
   std::unique_ptr<RedisServer> server;
   std::thread{[&server] { server = std::make_unique<RedisServer>(); }}.join();
-  Watched const process{server->pid()};
-  Watched const supervisor{parent_of(server->pid())};
-  EXPECT_FALSE(
-      supervisor.ends_within(50ms));  // the kernel would signal it in the moment of the end
+  WatchedProcess const process{server->pid()};
+  WatchedProcess const supervisor{ProcessFacts{server->pid()}.parent()};
+  EXPECT_FALSE(supervisor.ends_within(50ms));  // the kernel would signal it in the moment of the end
   EXPECT_FALSE(process.has_ended());
   EXPECT_EQ(Wire{*server}("PING"), "+PONG\r\n");
 }
@@ -516,8 +434,8 @@ TEST(RedisServerTest, ServerGoesWithItsSupervisor) {
   {
     RedisServer const server;
     folder = server.folder();
-    Watched const process{server.pid()};
-    ::kill(parent_of(server.pid()), SIGKILL);
+    WatchedProcess const process{server.pid()};
+    ::kill(ProcessFacts{server.pid()}.parent(), SIGKILL);
     EXPECT_TRUE(process.ends_within(generous));
     EXPECT_THROW((void)server.pid(), std::runtime_error);
   }
@@ -529,14 +447,12 @@ TEST(RedisServerTest, ServerGoesWithItsSupervisor) {
 TEST(RedisServerTest, InheritsNoDescriptorOfTheOwner) {
   std::array<int, 2> leaky{};
   ASSERT_EQ(::pipe(leaky.data()), 0);  // not close-on-exec
-  std::vector<std::string> ours;  // and standard output: ctest waits for whoever holds its pipe
-  for (int number : {leaky[0], 1})
-    ours.push_back(fs::read_symlink("/proc/self/fd/" + std::to_string(number)));
+  std::vector<std::string> ours;       // and standard output: ctest waits for whoever holds its pipe
+  for (int number : {leaky[0], 1}) ours.push_back(fs::read_symlink("/proc/self/fd/" + std::to_string(number)));
   RedisServer const server;
-  for (auto const pid : {server.pid(), parent_of(server.pid())}) {
-    for (auto const& descriptor : descriptors_of(pid)) {
-      EXPECT_TRUE(descriptor == "/dev/null" ||
-                  std::count(ours.begin(), ours.end(), descriptor) == 0)
+  for (auto const pid : {server.pid(), ProcessFacts{server.pid()}.parent()}) {
+    for (auto const& descriptor : ProcessFacts{pid}.descriptors()) {
+      EXPECT_TRUE(descriptor == "/dev/null" || std::count(ours.begin(), ours.end(), descriptor) == 0)
           << pid << " has " << descriptor;
     }
   }
@@ -560,7 +476,7 @@ TEST(RedisServerTest, InheritsNoSignalSettingOfTheOwner) {
     ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
     ::signal(SIGUSR2, SIG_IGN);
     server = std::make_unique<RedisServer>();
-    return text_of("/proc/" + std::to_string(server->pid()) + "/status");
+    return ProcessFacts{server->pid()}.text("status");
   }};
   auto const mask = [&owner](std::string const& name) {
     return std::stoull(owner.told().substr(owner.told().find(name) + name.size()), nullptr, 16);

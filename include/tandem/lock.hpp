@@ -1,0 +1,126 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include <tandem/client.hpp>
+#include <tandem/hold.hpp>
+
+namespace tandem {
+
+namespace detail {
+struct LockKeys;
+}
+
+/// How a lock behaves for those who acquire it through this object.
+struct LockOptions {
+  /// How long a hold lasts without renewal, and so how long others wait for a holder that died. From 10 ms to a day.
+  std::chrono::milliseconds lease{std::chrono::seconds{10}};
+
+  /// Whether the client's background thread renews the hold, at each third of its lease, until it is released. Without
+  /// it a hold ends with its first lease.
+  bool renew = true;
+
+  /// After this many hand-offs in a row from waiter to waiter a release leaves the key free for `yield_for`, so that
+  /// clients that poll it (SETNX, other libraries) get their turn. 0: never; right where only tandem uses the name.
+  unsigned yield_to_foreign = 0;
+  std::chrono::milliseconds yield_for{10};  ///< at least 1 ms; longer than the strangers' polling interval
+};
+
+/// Who holds a lock.
+struct Owner {
+  std::string host{};         ///< empty for a stranger's lock, as are the next two
+  int pid = 0;
+  std::string client_name{};  ///< Options::name of its client
+  std::string token{};        ///< the value of the key
+  std::optional<std::chrono::system_clock::time_point> since{};  ///< by the server's clock; none for a stranger's
+  std::optional<std::chrono::milliseconds> lease_left{};         ///< none: a stranger's lock that never expires
+  std::size_t waiters = 0;    ///< in the queue for it
+};
+
+/// At most one holder of a name at a time, among all threads of all processes that use it.
+///
+///     tandem::Lock lock{redis, "orders:42"};
+///     if (std::optional<tandem::Hold> hold = lock.try_acquire_for(200ms)) {
+///         charge(hold->fence());
+///     }                                     // given back here, to the first waiter
+///
+/// Waiters stand in a queue on the server and are woken one by one, in order: a release writes the lock in the first
+/// living waiter's name and tells it so. Nobody polls. A waiter that dies is passed over; a holder that dies is
+/// followed when its lease ends.
+///
+/// Take `Mutex` for the face of std::timed_mutex. To change data that live in Redis, a `Transaction` or a `Script` needs
+/// no lock at all.
+///
+/// Not promised: survival of a failover to a replica that had not heard of the lock; see docs/locks.md. Re-entry: a
+/// thread that acquires what it holds waits for itself.
+///
+/// Strangers: a key set by SETNX + EXPIRE or SET NX PX under the same name is respected as a lock, and ours by them. A
+/// waiter gives a stranger's key that never expires (its owner died between the two commands) its own lease.
+///
+/// | state of the lock       | try_acquire    | acquire                         | release by a hold          |
+/// |-------------------------|----------------|---------------------------------|----------------------------|
+/// | free                    | held           | held                            | expired                    |
+/// | free, others wait       | empty; the first waiter gets it | waits behind them | expired                  |
+/// | held by that hold       | -              | -                               | released                   |
+/// | held by another         | empty          | waits                           | taken_over                 |
+///
+/// What a holder did before release() is done, in Redis and in memory it shares, when the next one holds.
+///
+/// Shape:   string  <name>            the holder's token, with the lease as its expiry
+///          zset    {<name>}:waiters  tokens in the order they came
+///          hash    {<name>}:state    fence, since, released, run, yielding; never expires
+///          channel tandem:<client>   grants to the waiters of one client
+///          A name with a hash tag of its own keeps it. Stored layout since 0.1; changing it breaks running processes.
+/// Cost:    acquire and release 1 round trip and 1 command each; 2 to acquire after waiting. A waiter asks again at most
+///          once a second.
+/// Errors:  Unreachable; InDoubt (the lock is then given back in the background); ServerError. The constructor throws
+///          std::invalid_argument.
+/// Threads: safe from several.
+/// Source:  src/lua/lock/; Redis documentation, "Distributed Locks" (a single instance); Kleppmann, "How to do
+///          distributed locking", 2016 (fences).
+/// See examples/lock.cpp.
+class Lock {
+ public:
+  /// `name` is the key, to the byte. Throws std::invalid_argument for an empty name, a lease or moment out of range.
+  Lock(Client client, std::string_view name, LockOptions options = {});
+
+  /// Takes the lock if it is free now. Never waits for it; the server has Options::command_timeout to answer.
+  [[nodiscard]] std::optional<Hold> try_acquire() const;
+
+  /// Waits until then at the longest. A wait that is over already is one try.
+  [[nodiscard]] std::optional<Hold> try_acquire_until(Deadline deadline) const;
+  template <class Rep, class Period>
+  [[nodiscard]] std::optional<Hold> try_acquire_for(std::chrono::duration<Rep, Period> longest) const {
+    return try_acquire_until(after(std::chrono::ceil<std::chrono::milliseconds>(longest)));
+  }
+
+  /// Waits as long as it takes.
+  [[nodiscard]] Hold acquire() const;
+
+  /// Waits until it is asked to stop; empty then, and out of the queue.
+  [[nodiscard]] std::optional<Hold> acquire(std::stop_token stop) const;
+
+  /// Who holds the lock now; empty when nobody does.
+  ///
+  /// Cost:    1 round trip.
+  [[nodiscard]] std::optional<Owner> owner() const;
+
+  [[nodiscard]] std::string const& name() const noexcept;
+
+ private:
+  enum class Wait { no, yes };
+  [[nodiscard]] std::optional<Hold> take(Wait wait, Deadline deadline, std::stop_token const& stop) const;
+  [[nodiscard]] static Deadline after(std::chrono::milliseconds wait) noexcept;
+
+  Client client_;
+  std::shared_ptr<detail::LockKeys const> keys_;
+  LockOptions options_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,56 @@
+-- lock/acquire: take a free lock, or join the queue; asked again, renew the holder's lease or keep the waiter's place.
+--
+-- KEYS[1]  lock     string  the holder's token, expires with its lease
+-- KEYS[2]  waiters  zset    tokens in the order in which they came
+-- KEYS[3]  state    hash    fence, since, released, run, yielding; never expires: fences must grow for ever
+-- ARGV[1]  token    string  unique to this acquisition
+-- ARGV[2]  lease    integer milliseconds, > 0
+-- ARGV[3]  join     integer 1 to wait in the queue, 0 only to try
+-- ARGV[4]  grant    integer milliseconds that a waiter has to take up a grant, > 0
+--
+-- returns {1, fence}               held by this token for a whole lease from now
+-- returns {0, left, leads, owner}  not held: milliseconds until it is worth asking again, whether this token is first
+--                                  in the queue (1 or 0), and who holds it ('' when it is left free for strangers)
+-- retry: safe
+-- uses: hand_over
+local lock, waiters, state = KEYS[1], KEYS[2], KEYS[3]
+local token, lease, join, grant = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
+
+local function take()
+  redis.call('SET', lock, token, 'PX', lease)
+  redis.call('ZREM', waiters, token)
+  name_leader(waiters, lease)
+  return {1, take_fence(state)}
+end
+
+local function wait(left, owner)
+  if join and not redis.call('ZSCORE', waiters, token) then
+    local last = redis.call('ZRANGE', waiters, -1, -1, 'WITHSCORES')[2]
+    redis.call('ZADD', waiters, (last or 0) + 1, token)
+  end
+  local leads = redis.call('ZRANGE', waiters, 0, 0)[1] == token
+  return {0, left, leads and 1 or 0, owner}
+end
+
+local owner = redis.call('GET', lock)
+if not owner then
+  local first = redis.call('ZRANGE', waiters, 0, 0)[1]
+  local free = first and left_free(state) or 0
+  if free > 0 then return wait(free, '') end
+  -- Nobody barges: who came first gets it, who asks joins the end.
+  if first and first ~= token then owner = hand_over(lock, waiters, state, grant) end
+  if not owner then return take() end
+end
+
+if owner == token then
+  redis.call('PEXPIRE', lock, lease)
+  return {1, redis.call('HGET', state, 'fence') or take_fence(state)}
+end
+
+local left = redis.call('PTTL', lock)
+if left == -1 and join then
+  -- A stranger died between SETNX and EXPIRE, or is about to EXPIRE: what the classic code does, so do we.
+  redis.call('PEXPIRE', lock, lease)
+  left = tonumber(lease)
+end
+return wait(left, owner)

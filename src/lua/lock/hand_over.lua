@@ -1,0 +1,50 @@
+-- lock/hand_over: what the scripts that give a lock away have in common; no script of its own.
+
+-- A fence greater than any before, also when the counter was lost or came back older (a backup, a replica that lagged):
+-- it never stays behind the server's clock in microseconds.
+local function take_fence(state)
+  local time = redis.call('TIME')
+  local last = tonumber(redis.call('HGET', state, 'fence') or 0)
+  local fence = math.max(last + 1, time[1] * 1000000 + time[2])
+  redis.call('HSET', state, 'fence', fence, 'since', time[1] * 1000 + math.floor(time[2] / 1000))
+  return fence
+end
+
+-- Milliseconds for which a release has left the key free for strangers; 0 or less when it is ours to take.
+local function left_free(state)
+  local free_until = tonumber(redis.call('HGET', state, 'yielding') or 0)
+  if free_until == 0 then return 0 end
+  local time = redis.call('TIME')
+  return free_until - (time[1] * 1000 + math.floor(time[2] / 1000))
+end
+
+-- Speaks to the process that made the token; how many heard it: 0 means that it is gone.
+local function tell(token, text)
+  return redis.call('PUBLISH', 'tandem:' .. string.match(token, '^[^/]*'), text .. ' ' .. token)
+end
+
+-- Tells the first waiter that lives that it leads the queue, and for how long the lock is taken.
+local function name_leader(waiters, milliseconds)
+  while true do
+    local first = redis.call('ZRANGE', waiters, 0, 0)[1]
+    if not first or tell(first, 'lead ' .. milliseconds) > 0 then return end
+    redis.call('ZREM', waiters, first)
+  end
+end
+
+-- Gives the lock to the first waiter that lives; its token, or nil when there is none. The grant is short: its waiter
+-- asks for the whole lease as soon as it hears, and one that cannot is passed over when the grant expires.
+local function hand_over(lock, waiters, state, grant)
+  while true do
+    local first = redis.call('ZRANGE', waiters, 0, 0)[1]
+    if not first then return nil end
+    local heard = tell(first, 'grant')
+    redis.call('ZREM', waiters, first)
+    if heard > 0 then
+      redis.call('SET', lock, first, 'PX', grant)
+      take_fence(state)
+      name_leader(waiters, grant)
+      return first
+    end
+  end
+end

@@ -1,0 +1,37 @@
+-- lock/release: give the lock back and hand it to the first waiter, or leave the queue.
+--
+-- KEYS[1]  lock     string  the holder's token
+-- KEYS[2]  waiters  zset    tokens in the order in which they came
+-- KEYS[3]  state    hash    see lock/acquire
+-- ARGV[1]  token    string  as given to acquire
+-- ARGV[2]  grant    integer milliseconds that a waiter has to take up a grant, > 0
+-- ARGV[3]  run      integer hand-offs in a row after which the key is left free once, for strangers; 0: never
+-- ARGV[4]  moment   integer milliseconds for which it is left free
+--
+-- returns 1  released by this call, or by an earlier one of the same token
+-- returns 0  this token holds nothing, and nobody else does
+-- returns 2  this token holds nothing, somebody else does
+-- retry: safe
+-- uses: hand_over
+local lock, waiters, state = KEYS[1], KEYS[2], KEYS[3]
+local token, grant, run, moment = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local owner = redis.call('GET', lock)
+if owner ~= token then
+  local led = redis.call('ZRANGE', waiters, 0, 0)[1] == token
+  redis.call('ZREM', waiters, token)
+  if led then name_leader(waiters, math.max(0, redis.call('PTTL', lock))) end
+  if redis.call('HGET', state, 'released') == token then return 1 end
+  return owner and 2 or 0
+end
+
+redis.call('HSET', state, 'released', token)
+if run > 0 and redis.call('ZCARD', waiters) > 0 and redis.call('HINCRBY', state, 'run', 1) > run then
+  local time = redis.call('TIME')
+  redis.call('HSET', state, 'run', 0, 'yielding', time[1] * 1000 + math.floor(time[2] / 1000) + moment)
+  redis.call('DEL', lock)
+  name_leader(waiters, moment)
+  return 1
+end
+if not hand_over(lock, waiters, state, grant) then redis.call('DEL', lock) end
+return 1

@@ -1,0 +1,9 @@
+-- map/clear: delete the map, and nothing that is not a map.
+--
+-- KEYS[1]  map  hash
+--
+-- returns 1  done
+-- returns 0  there was none
+local size = redis.pcall('HLEN', KEYS[1])
+if type(size) == 'table' then return size end -- WRONGTYPE: it is somebody else's
+return redis.call('UNLINK', KEYS[1])
