@@ -89,9 +89,9 @@ void Hold::give_back() noexcept {
   auto const found = release();
   if (found != Release::expired && found != Release::taken_over) return;
   try {
-    client_->options().report(LockLost{
-        fmt::format("tandem: the hold of lock \"{}\" was lost before its release: {}", lease_->keys->lock,
-                    found == Release::expired ? "its lease ended" : "somebody else holds the lock")});
+    client_->options().report(
+        LockLost{fmt::format("tandem: the hold of lock \"{}\" was lost before its release: {}", lease_->keys->lock,
+                             found == Release::expired ? "its lease ended" : "somebody else holds the lock")});
   } catch (std::exception const&) {
     // Out of memory for the text.
   }

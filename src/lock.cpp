@@ -39,7 +39,9 @@ Answer read(Reply const& reply) {
 /// Registered with the agent for as long as it waits.
 class Enlisted {
  public:
-  Enlisted(detail::LockAgent& agent, detail::Waiter& waiter) : agent_{agent}, waiter_{waiter} { agent_.enlist(waiter_); }
+  Enlisted(detail::LockAgent& agent, detail::Waiter& waiter) : agent_{agent}, waiter_{waiter} {
+    agent_.enlist(waiter_);
+  }
   ~Enlisted() { agent_.delist(waiter_); }
   Enlisted(Enlisted const&) = delete;
   Enlisted& operator=(Enlisted const&) = delete;

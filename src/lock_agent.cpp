@@ -100,7 +100,9 @@ std::optional<ServerError> Waiter::refusal() {
 // -- for the threads that use locks -------------------------------------------------------------------------------
 
 LockAgent::LockAgent(Core& core)
-    : core_{core}, id_{random_id()}, suffix_{fmt::format("/{}/{}/{}", ::getpid(), host_name(), core.options().name)} {}
+    : events_{core.events()},
+      id_{random_id()},
+      suffix_{fmt::format("/{}/{}/{}", ::getpid(), host_name(), core.options().name)} {}
 
 std::string LockAgent::fresh_token() { return fmt::format("{}/{}{}", id_, ++count_, suffix_); }
 
@@ -109,8 +111,8 @@ void LockAgent::start() {
     std::lock_guard const guard{mutex_};
     if (std::exchange(started_, true)) return;
   }
-  core_.events().subscribe("tandem:" + id_);
-  core_.events().start();
+  events_.subscribe("tandem:" + id_);
+  events_.start();
 }
 
 void LockAgent::enlist(Waiter& waiter) {
@@ -136,7 +138,7 @@ void LockAgent::expect(Waiter& waiter, Deadline lease_end, bool leads) {
     sooner = waiter.track_at_ < next_due_;
     if (sooner) next_due_ = waiter.track_at_;
   }
-  if (sooner) core_.events().wake();
+  if (sooner) events_.wake();
 }
 
 void LockAgent::keep(std::shared_ptr<Lease> const& lease) {
@@ -150,7 +152,7 @@ void LockAgent::keep(std::shared_ptr<Lease> const& lease) {
     sooner = *lease->due < next_due_;
     if (sooner) next_due_ = *lease->due;
   }
-  if (sooner) core_.events().wake();
+  if (sooner) events_.wake();
 }
 
 void LockAgent::forget(Lease& lease) {
@@ -172,7 +174,7 @@ void LockAgent::give_back_later(std::shared_ptr<LockKeys const> keys, std::strin
     given_back_.push_back({std::move(keys), std::move(token), give_up, steady_clock::now()});
     next_due_ = Deadline::min();
   }
-  core_.events().wake();
+  events_.wake();
 }
 
 // -- on the event thread ------------------------------------------------------------------------------------------
@@ -241,7 +243,8 @@ Deadline LockAgent::on_time(Deadline now) {
   std::lock_guard const guard{mutex_};
   next_due_ = leases_.empty() ? Deadline::max() : leases_.begin()->when;
   for (auto const& [token, waiter] : waiters_) {
-    if (waiter->track_at_ != Deadline::max() && waiter->track_at_ > now) next_due_ = std::min(next_due_, waiter->track_at_);
+    if (waiter->track_at_ != Deadline::max() && waiter->track_at_ > now)
+      next_due_ = std::min(next_due_, waiter->track_at_);
   }
   for (auto const& each : given_back_) next_due_ = std::min(next_due_, each.next);
   return next_due_;
@@ -284,9 +287,9 @@ void LockAgent::renew(std::shared_ptr<Lease> const& lease, Deadline now, bool in
   auto const command = script_command(scripts::lock_renew, in_full, keys, arguments);
   // Not answered within this time, it is sent again over another connection, while the lease still has its last third.
   auto const patience = now + lease->length / 3;
-  bool const sent = core_.events().send(
-      command, patience,
-      [this, lease, now, in_full](ReplyView const* reply) { take_renewal(lease, now, in_full, reply); });
+  bool const sent = events_.send(command, patience, [this, lease, now, in_full](ReplyView const* reply) {
+    take_renewal(lease, now, in_full, reply);
+  });
   reschedule(lease, sent ? lease->valid_until.load() : now + std::min(retry_after, lease->length / 10));
 }
 
@@ -324,11 +327,10 @@ void LockAgent::track_leaders(Deadline now) {
 }
 
 void LockAgent::track(LockKeys const& keys, std::string token) {
-  auto& events = core_.events();
-  if (!events.track_next()) return;
+  if (!events_.track_next()) return;
   CommandBuffer get;
   get.add(std::initializer_list<Argument>{"GET", keys.lock});
-  (void)events.send(get, [this, token](ReplyView const* owner) {
+  (void)events_.send(get, [this, token](ReplyView const* owner) {
     if (owner == nullptr) return;
     bool const free = owner->is_nil();
     if (free || (owner->kind() == ReplyKind::text && owner->as<std::string_view>() == token)) {
@@ -337,7 +339,7 @@ void LockAgent::track(LockKeys const& keys, std::string token) {
   });
   CommandBuffer left;
   left.add(std::initializer_list<Argument>{"PTTL", keys.lock});
-  (void)events.send(left, [this, token](ReplyView const* reply) {
+  (void)events_.send(left, [this, token](ReplyView const* reply) {
     if (reply == nullptr || reply->kind() != ReplyKind::integer || reply->as<long long>() < 0) return;
     auto const at = steady_clock::now() + milliseconds{reply->as<long long>()} + after_lease;
     with_waiter(token, [&](Waiter& waiter) { waiter.ask_at(at, true); });
@@ -359,7 +361,7 @@ void LockAgent::serve_given_back(Deadline now) {
     auto const keys = each.keys->all();
     Argument const arguments[] = {each.token, grant_time.count(), 0, 0};
     auto const command = script_command(scripts::lock_release, true, keys, arguments);
-    (void)core_.events().send(command, [this, token = each.token](ReplyView const* reply) {
+    (void)events_.send(command, [this, token = each.token](ReplyView const* reply) {
       if (reply == nullptr) return;
       std::lock_guard const guard{mutex_};
       std::erase_if(given_back_, [&](GivenBack const& waiting) { return waiting.token == token; });

@@ -47,7 +47,9 @@ struct Lease {
   Deadline renew_at{};
 
   /// Counts from before the request was sent, less what the two clocks may differ in speed.
-  void extend_from(Deadline sent) noexcept { valid_until.store(sent + length - length / 100 - std::chrono::milliseconds{1}); }
+  void extend_from(Deadline sent) noexcept {
+    valid_until.store(sent + length - length / 100 - std::chrono::milliseconds{1});
+  }
   [[nodiscard]] bool trusted(Deadline now) const noexcept {
     return !over.load() && now < valid_until.load() && generation == fork_generation();
   }
@@ -147,7 +149,7 @@ class LockAgent final : public EventListener {
   template <class Call>
   void with_waiter(std::string_view token, Call&& call);
 
-  Core& core_;
+  Events& events_;  // not the core: a callback of ours may be what drops its last handle
   std::string const id_;
   std::string const suffix_;
   std::atomic<std::uint64_t> count_{0};

@@ -3,14 +3,17 @@
 cmake_minimum_required(VERSION 3.25)
 
 # The floors, bottom up. A file may include what stands before its own name, public or private. Every other
-# header directly in include/tandem/ is a primitive: it may include all of these and no other primitive.
+# header directly in include/tandem/ is a primitive: it may include all of these and no other primitive. A private
+# header beside src/<noun>.cpp is <noun>_<word>.hpp and for that noun only.
 set(floors
   hiredis                                                  # the C library, tamed
   error options command reply script codec channel         # what is said: no sockets, no threads
   fork socket tls wire backoff pool                        # connections
   pipeline transaction conversation connection             # saying it there
   events core client hold)                                 # what every primitive is built with
-set(sideways "mutex -> lock") # the one primitive that is another with a different face
+# The exceptions: Mutex is Lock with another face, and a Hold is the half of Lock that other nouns may take.
+set(exceptions "mutex -> lock" "hold -> lock_agent")
+
 # Where a third-party header may be included, and what may never be in a public header.
 set(home_of_hiredis "^src/core/hiredis\\.hpp$")
 set(home_of_openssl "^src/core/(tls|script)\\.cpp$")
@@ -47,12 +50,19 @@ foreach(file IN LISTS files)
     if(file MATCHES "^include/" AND header MATCHES "^core/")
       string(APPEND bad "  ${file}: ${header} (a public header includes no private one)\n")
     endif()
+    if(header MATCHES "^([a-z_]+)_[a-z]+\\.hpp$")
+      set(noun "${CMAKE_MATCH_1}")
+      cmake_path(GET header STEM other)
+      if(NOT own MATCHES "^${noun}(_|$)" AND NOT "${own} -> ${other}" IN_LIST exceptions)
+        string(APPEND bad "  ${file}: ${header} (it is private to ${noun})\n")
+      endif()
+    endif()
     if(NOT header MATCHES "^(tandem/|core/)" OR file MATCHES "tandem/tandem\\.hpp$|/testing/")
       continue() # tandem.hpp includes everything, testing/ stands on top of everything
     endif()
 
     cmake_path(GET header STEM other)
-    if(other STREQUAL own OR "${own} -> ${other}" IN_LIST sideways)
+    if(other STREQUAL own OR own MATCHES "^${other}_" OR "${own} -> ${other}" IN_LIST exceptions)
       continue()
     endif()
     list(FIND floors "${other}" other_floor)

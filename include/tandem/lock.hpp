@@ -34,13 +34,13 @@ struct LockOptions {
 
 /// Who holds a lock.
 struct Owner {
-  std::string host{};         ///< empty for a stranger's lock, as are the next two
+  std::string host{};  ///< empty for a stranger's lock, as are the next two
   int pid = 0;
-  std::string client_name{};  ///< Options::name of its client
-  std::string token{};        ///< the value of the key
+  std::string client_name{};                                     ///< Options::name of its client
+  std::string token{};                                           ///< the value of the key
   std::optional<std::chrono::system_clock::time_point> since{};  ///< by the server's clock; none for a stranger's
   std::optional<std::chrono::milliseconds> lease_left{};         ///< none: a stranger's lock that never expires
-  std::size_t waiters = 0;    ///< in the queue for it
+  std::size_t waiters = 0;                                       ///< in the queue for it
 };
 
 /// At most one holder of a name at a time, among all threads of all processes that use it.

@@ -53,7 +53,7 @@ class Mutex {
   Lock lock_;
   std::mutex gate_{};
   std::condition_variable opened_{};
-  bool inside_ = false;          // a thread of this object's is in, or on its way to the server
+  bool inside_ = false;         // a thread of this object's is in, or on its way to the server
   std::optional<Hold> hold_{};  // of the thread that is in
 };
 

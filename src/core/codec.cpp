@@ -25,7 +25,7 @@ bool read(std::string_view bytes, Number& number) {
 
 /// The text never has the bytes themselves in it: they may be a secret, or a megabyte.
 [[noreturn]] void refuse_bytes(std::string_view bytes, std::string_view wanted) {
-  throw CodecError{fmt::format("{} was wanted, the {} bytes there are none", wanted, bytes.size())};
+  throw CodecError{fmt::format("{} was wanted, {} bytes of something else are there", wanted, bytes.size())};
 }
 
 }  // namespace
@@ -75,7 +75,7 @@ std::string_view PartReader::take() {
   bool const is_canonical = has_length && (colon == 1 || rest_.front() != '0');
   auto const behind = has_length ? rest_.size() - colon - 1 : 0;
   if (!is_canonical || length >= behind || rest_[colon + 1 + length] != ',') {
-    refuse(CodecError{fmt::format("<length>:<bytes>, was wanted, the {} bytes left are not that", rest_.size())});
+    refuse(CodecError{fmt::format("<length>:<bytes>, was wanted, {} bytes of something else are there", rest_.size())});
   }
   auto const part = rest_.substr(colon + 1, length);
   rest_.remove_prefix(colon + 1 + length + 1);

@@ -40,8 +40,8 @@ class OwnWire final : public detail::Channel {
 
   Options options_;
   detail::CallerWaits waiting_{};
-  std::shared_ptr<detail::Wire> wire_ = std::make_shared<detail::Wire>(
-      options_, std::chrono::steady_clock::now() + options_.connect_timeout, waiting_);
+  std::shared_ptr<detail::Wire> wire_ =
+      std::make_shared<detail::Wire>(options_, std::chrono::steady_clock::now() + options_.connect_timeout, waiting_);
 };
 
 OwnWire const& own(detail::Channel const& channel) { return static_cast<OwnWire const&>(channel); }

@@ -207,8 +207,10 @@ void Options::check() const {
   if (database < 0) refuse("database", std::to_string(database), "0 or more");
   if (password.empty() && !user.empty()) refuse("password", "empty beside a user", "a password with every user");
   if (has_space_or_control(name)) refuse("name", "not printable", "printable ASCII without spaces");
-  if (connect_timeout.count() < 1) refuse("connect_timeout", fmt::format("{} ms", connect_timeout.count()), "1 ms or more");
-  if (command_timeout.count() < 1) refuse("command_timeout", fmt::format("{} ms", command_timeout.count()), "1 ms or more");
+  if (connect_timeout.count() < 1)
+    refuse("connect_timeout", fmt::format("{} ms", connect_timeout.count()), "1 ms or more");
+  if (command_timeout.count() < 1)
+    refuse("command_timeout", fmt::format("{} ms", command_timeout.count()), "1 ms or more");
   if (protocol != 2 && protocol != 3) refuse("protocol", std::to_string(protocol), "2 or 3");
   if (max_connections < 1) refuse("max_connections", std::to_string(max_connections), "1 or more");
   if (tls.certificate_file.empty() != tls.key_file.empty()) {

@@ -63,7 +63,8 @@ BIO* make_bio(int fd) {
 }
 
 [[noreturn]] void refuse(Options const& options, std::string_view what, std::string_view file) {
-  throw Unreachable{fmt::format("tandem: cannot connect to {}: {} {}: {}", options.endpoint(), what, file, openssl_error())};
+  throw Unreachable{
+      fmt::format("tandem: cannot connect to {}: {} {}: {}", options.endpoint(), what, file, openssl_error())};
 }
 
 std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> make_context(Options const& options) {

@@ -134,7 +134,8 @@ void Wire::require_usable() const {
     throw Unreachable{fmt::format("tandem: this connection to {} belongs to the parent process", options_.endpoint())};
   }
   if (broken_) {
-    throw Unreachable{fmt::format("tandem: this connection to {} is broken after an earlier fault", options_.endpoint())};
+    throw Unreachable{
+        fmt::format("tandem: this connection to {} is broken after an earlier fault", options_.endpoint())};
   }
 }
 

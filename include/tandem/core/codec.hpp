@@ -18,7 +18,7 @@ namespace tandem {
 ///
 /// | T                               | bytes                                                        | example      |
 /// |---------------------------------|--------------------------------------------------------------|--------------|
-/// | `std::string`                   | the bytes as they are                                        | `caf\xc3\xa9`|
+/// | `std::string`                   | the bytes as they are                                        | `caf\xe9`    |
 /// | `std::string_view`              | the same; written only, there is nothing to refer to         |              |
 /// | integers up to 64 bits          | decimal text, as HINCRBY takes it                            | `-42`        |
 /// | `double`, `float`               | the shortest text that reads back as the same number         | `0.1`, `inf` |
@@ -185,7 +185,7 @@ template <Encodable T>
 struct Codec<std::vector<T>> {
   static std::string encode(std::vector<T> const& values) {
     std::string out;
-    for (T const& value : values) detail::append_part(out, Codec<T>::encode(value));
+    for (auto const& value : values) detail::append_part(out, Codec<T>::encode(value));
     return out;
   }
   static std::vector<T> decode(std::string_view bytes)

@@ -1,0 +1,12 @@
+#pragma once
+
+// Every public header, for those who want one line. Each may be included alone.
+
+#include <tandem/client.hpp>
+#include <tandem/core/connection.hpp>
+#include <tandem/counter.hpp>
+#include <tandem/hold.hpp>
+#include <tandem/lock.hpp>
+#include <tandem/mutex.hpp>
+#include <tandem/rolling_counter.hpp>
+#include <tandem/shared_map.hpp>

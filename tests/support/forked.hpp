@@ -1,0 +1,90 @@
+#pragma once
+
+#include <chrono>
+#include <csignal>
+#include <exception>
+#include <functional>
+#include <string>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/sockets.hpp"
+
+namespace tandem::support {
+
+/// A child of this process, forked to run `body`, whose text is what the parent gets to see of it.
+///
+/// The child leaves by _exit: nothing of the parent's is destroyed in it, unless `body` does.
+class Forked {
+ public:
+  explicit Forked(std::function<std::string()> const& body) {
+    int ends[2];
+    required(::pipe2(ends, O_CLOEXEC), "pipe2");
+    told_ = Descriptor{ends[0]};
+    Descriptor const tell{ends[1]};
+    pid_ = required(::fork(), "fork");
+    if (pid_ != 0) return;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    std::string text;
+    try {
+      text = body();
+    } catch (std::exception const& error) {
+      text = std::string{"threw: "} + error.what();
+    }
+    (void)!::write(ends[1], text.data(), text.size());
+    ::_exit(0);
+  }
+  Forked(Forked const&) = delete;
+  Forked& operator=(Forked const&) = delete;
+  ~Forked() { kill(); }
+
+  /// What `body` returned; "signal 13" when a signal ended the child, "hung" when nothing did.
+  [[nodiscard]] std::string told(std::chrono::milliseconds patience = std::chrono::seconds{30}) {
+    auto const give_up = std::chrono::steady_clock::now() + patience;
+    std::string out;
+    for (;;) {
+      auto const left = std::chrono::ceil<std::chrono::milliseconds>(give_up - std::chrono::steady_clock::now());
+      pollfd event{told_.get(), POLLIN, 0};
+      if (left.count() <= 0 || ::poll(&event, 1, static_cast<int>(left.count())) == 0) {
+        kill();
+        return "hung";
+      }
+      char buffer[4096];
+      auto const got = ::read(told_.get(), buffer, sizeof buffer);
+      if (got == 0) break;
+      if (got > 0) out.append(buffer, static_cast<std::size_t>(got));
+    }
+    int const status = wait();
+    if (WIFSIGNALED(status)) return "signal " + std::to_string(WTERMSIG(status));
+    if (WEXITSTATUS(status) != 0) return "exit " + std::to_string(WEXITSTATUS(status));
+    return out;
+  }
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+ private:
+  void kill() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    wait();
+  }
+  int wait() {
+    int status = 0;
+    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
+    pid_ = -1;
+    return status;
+  }
+
+  pid_t pid_ = -1;
+  Descriptor told_{};
+};
+
+/// Runs `body` in a forked child and returns what it returned, or how the child ended otherwise.
+inline std::string in_child(std::function<std::string()> const& body) { return Forked{body}.told(); }
+
+}  // namespace tandem::support
