@@ -32,5 +32,6 @@ macro(tandem_find name minimum package version_variable)
     string(APPEND missing "  ${name} >= ${minimum} is needed, none was found\n")
   elseif("${${version_variable}}" VERSION_LESS "${minimum}")
     string(APPEND missing "  ${name} >= ${minimum} is needed, ${${version_variable}} was found\n")
+    unset(${package}_DIR CACHE) # look again next time
   endif()
 endmacro()

@@ -1,22 +1,21 @@
 # One target name, hiredis::hiredis, for every packaging of hiredis, and its version read from its own header:
 #   hiredis built by CMake   exports that very target;
 #   Debian and others        ship a header and a library only.
-# Sets Hiredis_FOUND, Hiredis_VERSION (set also for a find that is refused as too old) and Hiredis_INCLUDE_DIR.
+# Sets Hiredis_FOUND, and Hiredis_VERSION also for one that is refused as too old. Nothing found is cached: after an
+# old hiredis was found once, a new one elsewhere must be seen.
 find_package(hiredis CONFIG QUIET)
 if(TARGET hiredis::hiredis)
   get_target_property(_hiredis_dirs hiredis::hiredis INTERFACE_INCLUDE_DIRECTORIES)
-  find_path(Hiredis_INCLUDE_DIR hiredis/hiredis.h HINTS ${_hiredis_dirs})
+  find_path(Hiredis_INCLUDE_DIR hiredis/hiredis.h NO_CACHE NO_DEFAULT_PATH PATHS ${_hiredis_dirs})
   set(Hiredis_LIBRARY hiredis::hiredis)
-  unset(_hiredis_dirs)
 else()
-  find_path(Hiredis_INCLUDE_DIR hiredis/hiredis.h)
-  find_library(Hiredis_LIBRARY hiredis)
+  find_path(Hiredis_INCLUDE_DIR hiredis/hiredis.h NO_CACHE)
+  find_library(Hiredis_LIBRARY hiredis NO_CACHE)
 endif()
-mark_as_advanced(Hiredis_INCLUDE_DIR Hiredis_LIBRARY)
 
 unset(Hiredis_VERSION)
 if(Hiredis_INCLUDE_DIR)
-  foreach(_hiredis_part MAJOR MINOR PATCH)
+  foreach(_hiredis_part IN ITEMS MAJOR MINOR PATCH)
     file(STRINGS "${Hiredis_INCLUDE_DIR}/hiredis/hiredis.h" _hiredis_line
       REGEX "^#define HIREDIS_${_hiredis_part} +[0-9]+")
     string(REGEX REPLACE "^[^0-9]*([0-9]+).*" "\\1" _hiredis_number "${_hiredis_line}")

@@ -6,7 +6,8 @@ set(tandem_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/tandem")
 # Debian 12 has no hiredis >= 1.0 in a place every compiler looks, so the package remembers where the build had
 # it from, as the last place to look.
 if(NOT TANDEM_FETCH_DEPS) # a fetched hiredis is installed beside tandem
-  cmake_path(GET Hiredis_INCLUDE_DIR PARENT_PATH tandem_hiredis_prefix)
+  get_target_property(hiredis_include_dir hiredis::hiredis INTERFACE_INCLUDE_DIRECTORIES)
+  cmake_path(GET hiredis_include_dir PARENT_PATH tandem_hiredis_prefix)
 endif()
 configure_package_config_file(cmake/tandem-config.cmake.in tandem-config.cmake
   INSTALL_DESTINATION "${tandem_package_dir}")

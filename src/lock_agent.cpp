@@ -133,7 +133,9 @@ void LockAgent::expect(Waiter& waiter, Deadline lease_end, bool leads) {
   bool sooner = false;
   {
     std::lock_guard const guard{mutex_};
-    waiter.track_at_ = leads ? steady_clock::now() + track_after : Deadline::max();
+    // The word that it leads now may have overtaken the answer that it did not yet. Nobody who leads is put back.
+    leads = leads || waiter.track_at_ != Deadline::max();
+    if (leads) waiter.track_at_ = steady_clock::now() + track_after;
     waiter.ask_at(lease_end + after_lease, leads);
     sooner = waiter.track_at_ < next_due_;
     if (sooner) next_due_ = waiter.track_at_;
@@ -191,7 +193,6 @@ void LockAgent::on_subscribed() {
   refusal_.reset();
   // A grant may have been missed, and a waiter may have been forgotten: each asks where it stands.
   for (auto const& [token, waiter] : waiters_) {
-    if (waiter->track_at_ != Deadline::max()) waiter->track_at_ = Deadline{};
     waiter->ask_now();
   }
 }
@@ -209,7 +210,12 @@ void LockAgent::on_refused(ServerError const& error) {
   }
 }
 
-void LockAgent::on_disconnected() { listening_ = false; }
+void LockAgent::on_disconnected() {
+  std::lock_guard const guard{mutex_};
+  listening_ = false;
+  // The server may strike them off the queue now; what they are then, it says when they ask again.
+  for (auto const& [token, waiter] : waiters_) waiter->track_at_ = Deadline::max();
+}
 
 void LockAgent::on_message(std::string_view /*channel*/, std::string_view text) {
   auto const word = take_word(text);
@@ -264,8 +270,7 @@ void LockAgent::serve_leases(Deadline now) {
   for (auto const& lease : due) {
     if (lease->over.load()) continue;
     if (now >= lease->valid_until.load()) {
-      lease->over = true;
-      lease->stop.request_stop();
+      lease->lose(now);
     } else if (lease->renew) {
       renew(lease, now, std::exchange(in_full, false));
     } else {
@@ -307,8 +312,7 @@ void LockAgent::take_renewal(std::shared_ptr<Lease> const& lease, Deadline sent,
     lease->extend_from(sent);
     reschedule(lease, sent + lease->length / 3);
   } else if (answered) {
-    lease->over = true;
-    lease->stop.request_stop();
+    lease->lose(now);
   } else if (reply != nullptr && is_unknown_script(*reply) && !in_full) {
     renew(lease, now, true);
   } else {

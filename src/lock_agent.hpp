@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -49,6 +50,12 @@ struct Lease {
   /// Counts from before the request was sent, less what the two clocks may differ in speed.
   void extend_from(Deadline sent) noexcept {
     valid_until.store(sent + length - length / 100 - std::chrono::milliseconds{1});
+  }
+  /// It ended without a release: nobody may trust it from `now` on, and who watches it is told.
+  void lose(Deadline now) {
+    over = true;
+    valid_until = std::min(valid_until.load(), now);
+    stop.request_stop();
   }
   [[nodiscard]] bool trusted(Deadline now) const noexcept {
     return !over.load() && now < valid_until.load() && generation == fork_generation();

@@ -9,17 +9,18 @@
 #include "core/core.hpp"
 #include "scripts.hpp"
 
-// Reads go out as Repeat::safe, writes as Repeat::never: a write that was lost on the way back and sent again might
-// undo what somebody else wrote in between. That is true of map/change as well, though it compares first: the entry
-// may have come back to what it was (2, then 3 by us, then 2 by another), and then the change would be applied twice.
-// Telling that apart would take a second key per map that remembers every change for a while; doubt is cheaper.
+// Reads go out as Repeat::safe, writes as Repeat::never: a write whose answer was lost, sent again, might undo what
+// somebody else wrote in between. That holds for shared_map/change too, though it compares first: the entry may have
+// come back to what it was (from 2 to 3 by us, to 2 again by another), and the change would be made twice. Telling the
+// two apart takes a second key that remembers each change for a while; we leave the doubt to the caller instead, who
+// can put something of his own into the value to know it by.
 
 namespace tandem::detail {
 namespace {
 
 constexpr std::size_t first_chunk = 64;
-constexpr std::size_t largest_chunk = 1024;            // some 0.3 ms of the server's time
-constexpr std::size_t small_chunk_bytes = 256 * 1024;  // below it the next chunk may have more entries,
+constexpr std::size_t largest_chunk = 1024;             // some 0.3 ms of the server's time
+constexpr std::size_t small_chunk_bytes = 256 * 1024;   // below it the next chunk may have more entries,
 constexpr std::size_t large_chunk_bytes = 1024 * 1024;  // above it it must have fewer
 
 /// A name or field for an error text: printable, and not a page long.
@@ -96,7 +97,7 @@ long long SharedHash::add(std::string_view field, long long n) {
 void SharedHash::clear() {
   std::string_view const keys[] = {name_};
   auto& core = client_.core();
-  (void)core.run(scripts::map_clear, keys, {}, core.deadline());
+  (void)core.run(scripts::shared_map_clear, keys, {}, core.deadline());
 }
 
 void SharedHash::refuse(std::string_view field, CodecError const& error) const {
@@ -105,12 +106,12 @@ void SharedHash::refuse(std::string_view field, CodecError const& error) const {
 
 // -- compare and set ----------------------------------------------------------------------------------------------
 
-/// See src/lua/map/change.lua for the reply.
+/// See src/lua/shared_map/change.lua for the reply.
 Reply SharedHash::change(std::string_view field, std::optional<std::string_view> expected,
                          std::optional<std::string_view> desired, Deadline deadline) const {
   std::string_view const keys[] = {name_};
   Argument const arguments[] = {field, expected ? 1 : 0, expected.value_or(""), desired ? 1 : 0, desired.value_or("")};
-  return client_.core().run(scripts::map_change, keys, arguments, deadline);
+  return client_.core().run(scripts::shared_map_change, keys, arguments, deadline);
 }
 
 bool SharedHash::replace(std::string_view field, std::string_view expected, std::string_view desired) {
@@ -128,8 +129,9 @@ bool HashUpdate::try_change(std::optional<std::string_view> desired) {
   if (desired == current_) return true;
   // No pause between tries: each lost one is somebody else's success, and who waits longer would only lose again.
   if (std::chrono::steady_clock::now() >= deadline_) {
-    throw Conflict{fmt::format("tandem: update of map {}, field {}: {} tries took until the deadline; nothing was applied",
-                               quoted(hash_.name_), quoted(field_), tries_)};
+    throw Conflict{
+        fmt::format("tandem: update of map {}, field {}: {} tries took until the deadline; nothing was applied",
+                    quoted(hash_.name_), quoted(field_), tries_)};
   }
   ++tries_;
   auto reply = hash_.change(field_, current_, desired, deadline_);

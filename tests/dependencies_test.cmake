@@ -34,6 +34,13 @@ file(WRITE "${old}/include/hiredis/hiredis.h"
 file(WRITE "${old}/lib/libhiredis.a" "")
 expect(hiredis-too-old "hiredis >= 1.0 is needed, 0.14.1 was found" "./dev setup"
   SETTINGS -D "CMAKE_PREFIX_PATH=${old}" -D CMAKE_DISABLE_FIND_PACKAGE_hiredis=ON)
+# The same build tree must see a new hiredis that came after that.
+execute_process(COMMAND ${CMAKE_COMMAND} -D "CMAKE_PREFIX_PATH=${parent_CMAKE_PREFIX_PATH}"
+    -D CMAKE_DISABLE_FIND_PACKAGE_hiredis=OFF "${scratch}/hiredis-too-old"
+  RESULT_VARIABLE result OUTPUT_QUIET ERROR_VARIABLE words)
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "an old hiredis found once hides a new one:\n${words}")
+endif()
 expect(hiredis-missing "hiredis >= 1.0 is needed, none was found" "./dev setup"
   SETTINGS -D CMAKE_DISABLE_FIND_PACKAGE_Hiredis=ON)
 

@@ -15,7 +15,8 @@ function(run purpose)
 endfunction()
 
 load_cache("${build}" READ_WITH_PREFIX parent_
-  BUILD_SHARED_LIBS CMAKE_CXX_COMPILER CMAKE_GENERATOR CMAKE_MAKE_PROGRAM CMAKE_PREFIX_PATH TANDEM_FETCH_DEPS)
+  BUILD_SHARED_LIBS CMAKE_CXX_COMPILER CMAKE_GENERATOR CMAKE_MAKE_PROGRAM CMAKE_PREFIX_PATH
+  TANDEM_FETCH_DEPS hiredis_SOURCE_DIR FMT_SOURCE_DIR)
 set(settings -G "${parent_CMAKE_GENERATOR}" -D "CMAKE_CXX_COMPILER=${parent_CMAKE_CXX_COMPILER}"
   -D "CMAKE_MAKE_PROGRAM=${parent_CMAKE_MAKE_PROGRAM}")
 set(prefix "${scratch}/${linkage}/prefix")
@@ -31,7 +32,9 @@ if(NOT (parent_BUILD_SHARED_LIBS AND shared) AND (parent_BUILD_SHARED_LIBS OR sh
   set(other "${scratch}/${linkage}/build")
   run("configuring the other linkage" ${CMAKE_COMMAND} -S "${root}" -B "${other}" ${settings}
     -D BUILD_SHARED_LIBS=${shared} -D "CMAKE_PREFIX_PATH=${parent_CMAKE_PREFIX_PATH}"
-    -D TANDEM_FETCH_DEPS=${parent_TANDEM_FETCH_DEPS}
+    -D TANDEM_FETCH_DEPS=${parent_TANDEM_FETCH_DEPS} # what was fetched once need not be again
+    -D "FETCHCONTENT_SOURCE_DIR_HIREDIS=${parent_hiredis_SOURCE_DIR}"
+    -D "FETCHCONTENT_SOURCE_DIR_FMT=${parent_FMT_SOURCE_DIR}"
     -D TANDEM_BUILD_TESTS=OFF -D TANDEM_BUILD_EXAMPLES=OFF -D TANDEM_BUILD_BENCH=OFF)
   run("building the other linkage" ${CMAKE_COMMAND} --build "${other}" --parallel 2)
   set(build "${other}")

@@ -178,7 +178,7 @@ concept EntriesOf = requires(Range& range) {
 ///          the key is no hash; CodecError, naming map and field, for bytes that are no K or V: they stay as they are.
 ///          What a Codec of yours throws besides goes through.
 /// Threads: safe from several. A moved-from map may only be assigned to and destroyed.
-/// Source:  src/lua/map/, docs/maps.md; Redis documentation, "SCAN guarantees".
+/// Source:  src/lua/shared_map/, docs/maps.md; Redis documentation, "SCAN guarantees".
 /// See examples/shared_map.cpp.
 template <class K, class V>
 class SharedMap {

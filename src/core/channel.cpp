@@ -23,7 +23,7 @@ void add_script(CommandBuffer& out, Script const& script, bool by_sha1, std::spa
   for (auto const& argument : arguments) out.word(argument.bytes());
 }
 
-bool is_unknown_script(ReplyView reply) { return reply.error_text().starts_with("NOSCRIPT"); }
+bool is_unknown_script(ReplyView reply) { return reply.error_text().starts_with("NOSCRIPT "); }
 
 Reply Channel::run(Script const& script, std::span<std::string_view const> keys, std::span<Argument const> arguments,
                    Deadline deadline) {

@@ -9,15 +9,14 @@ namespace tandem::detail {
 namespace {
 
 template <class Number>
-std::string write(Number number) {
+std::string to_text(Number number) {
   char text[32];  // the longest double in its shortest form takes 24 characters
-  auto const* const end = std::to_chars(text, text + sizeof text, number).ptr;
-  return {text, end};
+  return {text, std::to_chars(text, text + sizeof text, number).ptr};
 }
 
 /// Whether all of `bytes` is one number that a Number can hold.
 template <class Number>
-bool read(std::string_view bytes, Number& number) {
+bool parse(std::string_view bytes, Number& number) {
   auto const* const end = bytes.data() + bytes.size();
   auto const result = std::from_chars(bytes.data(), end, number);
   return !bytes.empty() && result.ec == std::errc{} && result.ptr == end;
@@ -25,19 +24,19 @@ bool read(std::string_view bytes, Number& number) {
 
 /// The text never has the bytes themselves in it: they may be a secret, or a megabyte.
 [[noreturn]] void refuse_bytes(std::string_view bytes, std::string_view wanted) {
-  throw CodecError{fmt::format("{} was wanted, {} bytes of something else are there", wanted, bytes.size())};
+  throw CodecError{fmt::format("{} was wanted, something else of length {} is there", wanted, bytes.size())};
 }
 
 }  // namespace
 
-std::string encode_signed(long long number) { return write(number); }
-std::string encode_unsigned(unsigned long long number) { return write(number); }
-std::string encode_real(double number) { return write(number); }
-std::string encode_real(float number) { return write(number); }
+std::string encode_signed(long long number) { return to_text(number); }
+std::string encode_unsigned(unsigned long long number) { return to_text(number); }
+std::string encode_real(double number) { return to_text(number); }
+std::string encode_real(float number) { return to_text(number); }
 
 long long decode_signed(std::string_view bytes, long long low, long long high) {
   long long number = 0;
-  if (!read(bytes, number) || number < low || number > high) {
+  if (!parse(bytes, number) || number < low || number > high) {
     refuse_bytes(bytes, fmt::format("an integer from {} to {}", low, high));
   }
   return number;
@@ -45,22 +44,22 @@ long long decode_signed(std::string_view bytes, long long low, long long high) {
 
 unsigned long long decode_unsigned(std::string_view bytes, unsigned long long high) {
   unsigned long long number = 0;
-  if (!read(bytes, number) || number > high) refuse_bytes(bytes, fmt::format("an integer from 0 to {}", high));
+  if (!parse(bytes, number) || number > high) refuse_bytes(bytes, fmt::format("an integer from 0 to {}", high));
   return number;
 }
 
 void decode_real(std::string_view bytes, double& number) {
-  if (!read(bytes, number)) refuse_bytes(bytes, "a double");
+  if (!parse(bytes, number)) refuse_bytes(bytes, "a double");
 }
 
 void decode_real(std::string_view bytes, float& number) {
-  if (!read(bytes, number)) refuse_bytes(bytes, "a float");
+  if (!parse(bytes, number)) refuse_bytes(bytes, "a float");
 }
 
 // -- parts --------------------------------------------------------------------------------------------------------
 
 void append_part(std::string& out, std::string_view bytes) {
-  out += write(bytes.size());
+  out += to_text(bytes.size());
   out += ':';
   out += bytes;
   out += ',';
@@ -70,12 +69,12 @@ std::string_view PartReader::take() {
   ++taken_;
   auto const colon = rest_.find(':');
   std::size_t length = 0;
-  bool const has_length = colon != std::string_view::npos && read(rest_.substr(0, colon), length);
+  bool const has_length = colon != std::string_view::npos && parse(rest_.substr(0, colon), length);
   // One spelling for each length, so that equal values are equal bytes.
   bool const is_canonical = has_length && (colon == 1 || rest_.front() != '0');
   auto const behind = has_length ? rest_.size() - colon - 1 : 0;
   if (!is_canonical || length >= behind || rest_[colon + 1 + length] != ',') {
-    refuse(CodecError{fmt::format("<length>:<bytes>, was wanted, {} bytes of something else are there", rest_.size())});
+    refuse(CodecError{fmt::format("<length>:<bytes>, was wanted, something else of length {} is there", rest_.size())});
   }
   auto const part = rest_.substr(colon + 1, length);
   rest_.remove_prefix(colon + 1 + length + 1);
@@ -88,7 +87,8 @@ void PartReader::refuse(CodecError const& error) const {
 
 void PartReader::finish() const {
   if (!at_end()) {
-    throw CodecError{fmt::format("{} parts were wanted, {} more bytes are there", taken_, rest_.size())};
+    throw CodecError{
+        fmt::format("{} was wanted, {} more bytes are there", taken_ == 1 ? "1 part" : "2 parts", rest_.size())};
   }
 }
 

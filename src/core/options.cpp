@@ -1,5 +1,6 @@
 #include "tandem/core/options.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <optional>
@@ -15,13 +16,31 @@ constexpr std::string_view accepted =
     "unix:///path/to/socket, each with ?option=value&... (db, name, protocol, connect_timeout, command_timeout; "
     "for rediss also ca, cert, key, server_name, verify)";
 
-/// The URL being read, for the texts of its errors: they show it without its password.
+constexpr std::chrono::milliseconds longest_timeout = std::chrono::hours{24};  // more would overflow a deadline one day
+
+/// The URL being read, for the texts of its errors: they show it without its password, wherever a mistake put it.
 class Url {
  public:
-  explicit Url(std::string_view text) : text_{text} {}
+  explicit Url(std::string_view text) : text_{text} {
+    auto const scheme = text.find("://");
+    auto const at = text.rfind('@');
+    if (at == std::string_view::npos) return;
+    secret_begin_ = scheme < at ? scheme + 3 : 0;
+    secret_end_ = at;
+  }
 
   [[noreturn]] void refuse(std::string_view why) const {
-    throw std::invalid_argument{fmt::format("tandem: URL \"{}\": {}; {}", without_secret(), why, accepted)};
+    // Other libraries take ?password=: names of options are shown, by those who refuse them, values are not.
+    auto const behind = text_.substr(secret_end_);
+    auto const options = behind.find('?');
+    throw std::invalid_argument{fmt::format("tandem: URL \"{}{}{}{}\": {}; {}", text_.substr(0, secret_begin_),
+                                            secret_end_ > 0 ? "***" : "", behind.substr(0, options),
+                                            options == std::string_view::npos ? "" : "?...", why, accepted)};
+  }
+
+  /// `part`, a piece of the URL, as an error may show it.
+  [[nodiscard]] std::string_view shown(std::string_view part) const {
+    return part.data() < text_.data() + secret_end_ ? "***" : part;
   }
 
   [[nodiscard]] std::string decode(std::string_view part) const {
@@ -47,13 +66,12 @@ class Url {
     long long value = 0;
     auto const [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
     if (error != std::errc{} || end != digits.data() + digits.size() || value < low || value > high) {
-      refuse(fmt::format("{} \"{}\" is no number from {} to {}", what, digits, low, high));
+      refuse(fmt::format("{} \"{}\" is no number from {} to {}", what, shown(digits), low, high));
     }
     return value;
   }
 
   [[nodiscard]] std::chrono::milliseconds duration(std::string_view what, std::string_view text) const {
-    constexpr long long longest = 24LL * 3600 * 1000;
     long long scale = 1;
     if (text.ends_with("ms")) {
       text.remove_suffix(2);
@@ -61,18 +79,13 @@ class Url {
       text.remove_suffix(1);
       scale = 1000;
     }
-    return std::chrono::milliseconds{number(what, text, 1, longest / scale) * scale};
+    return std::chrono::milliseconds{number(what, text, 1, longest_timeout.count() / scale) * scale};
   }
 
  private:
-  [[nodiscard]] std::string without_secret() const {
-    auto const scheme = text_.find("://");
-    auto const at = text_.rfind('@');
-    if (scheme == std::string_view::npos || at == std::string_view::npos || at < scheme) return std::string{text_};
-    return fmt::format("{}***{}", text_.substr(0, scheme + 3), text_.substr(at));
-  }
-
   std::string_view text_;
+  std::size_t secret_begin_ = 0;  // user and password, or what looks most like them
+  std::size_t secret_end_ = 0;
 };
 
 /// Splits `text` at the first `separator`; the second half is empty when there is none.
@@ -117,7 +130,7 @@ bool read_tls_parameter(Url const& url, std::string_view name, std::string_view 
   } else if (name == "server_name") {
     out.server_name = value;
   } else if (name == "verify") {
-    if (value != "yes" && value != "no") url.refuse(fmt::format("verify is \"{}\", not yes or no", value));
+    if (value != "yes" && value != "no") url.refuse(fmt::format("verify is \"{}\", not yes or no", url.shown(raw)));
     out.verify = value == "yes";
   } else {
     return false;
@@ -137,7 +150,7 @@ void read_parameter(Url const& url, std::string_view name, std::string_view valu
   } else if (name == "command_timeout") {
     out.command_timeout = url.duration("command_timeout", value);
   } else if (!out.tls.enabled || !read_tls_parameter(url, name, value, out.tls)) {
-    url.refuse(fmt::format("unknown option \"{}\"", name));
+    url.refuse(fmt::format("unknown option \"{}\"", url.shown(name)));
   }
 }
 
@@ -145,11 +158,18 @@ void read_parameter(Url const& url, std::string_view name, std::string_view valu
   throw std::invalid_argument{fmt::format("tandem: Options::{} is {}; accepted is {}", field, given, wanted)};
 }
 
+bool is_printable_word(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
+}
+
 bool has_space_or_control(std::string_view text) {
-  for (char const c : text) {
-    if (c <= ' ' || c > '~') return true;
+  return std::any_of(text.begin(), text.end(), [](unsigned char c) { return c <= ' ' || c == 0x7f; });
+}
+
+void check_timeout(std::string_view field, std::chrono::milliseconds given) {
+  if (given.count() < 1 || given > longest_timeout) {
+    refuse(field, fmt::format("{} ms", given.count()), "1 ms to 24 hours");
   }
-  return false;
 }
 
 }  // namespace
@@ -162,7 +182,7 @@ Options Options::from_url(std::string_view text) {
   auto const scheme = text.substr(0, scheme_end);
   bool const is_unix = scheme == "unix";
   out.tls.enabled = scheme == "rediss";
-  if (!is_unix && !out.tls.enabled && scheme != "redis") url.refuse(fmt::format("unknown scheme \"{}\"", scheme));
+  if (!is_unix && !out.tls.enabled && scheme != "redis") url.refuse(fmt::format("unknown scheme \"{}\"", url.shown(scheme)));
 
   auto const [place, parameters] = split(text.substr(scheme_end + 3), '?');
   auto const slash = place.find('/');
@@ -187,7 +207,7 @@ Options Options::from_url(std::string_view text) {
   while (rest) {
     auto const [parameter, further] = split(*rest, '&');
     auto const [name, value] = split(parameter, '=');
-    if (!value) url.refuse(fmt::format("option \"{}\" has no value", name));
+    if (!value) url.refuse(fmt::format("option \"{}\" has no value", url.shown(name)));
     read_parameter(url, name, *value, out);
     rest = further;
   }
@@ -200,17 +220,16 @@ void Options::check() const {
   constexpr std::size_t longest_path = 107;
   if (unix_socket.empty()) {
     if (host.empty()) refuse("host", "empty", "a name or an address");
+    if (has_space_or_control(host)) refuse("host", "no name", "a name or an address, without spaces");
     if (port == 0) refuse("port", "0", "a number from 1 to 65535");
   } else if (unix_socket.size() > longest_path || unix_socket.find('\0') != std::string::npos) {
     refuse("unix_socket", fmt::format("{} bytes long", unix_socket.size()), "a path of at most 107 bytes, without NUL");
   }
   if (database < 0) refuse("database", std::to_string(database), "0 or more");
   if (password.empty() && !user.empty()) refuse("password", "empty beside a user", "a password with every user");
-  if (has_space_or_control(name)) refuse("name", "not printable", "printable ASCII without spaces");
-  if (connect_timeout.count() < 1)
-    refuse("connect_timeout", fmt::format("{} ms", connect_timeout.count()), "1 ms or more");
-  if (command_timeout.count() < 1)
-    refuse("command_timeout", fmt::format("{} ms", command_timeout.count()), "1 ms or more");
+  if (!is_printable_word(name)) refuse("name", "not printable", "printable ASCII without spaces");
+  check_timeout("connect_timeout", connect_timeout);
+  check_timeout("command_timeout", command_timeout);
   if (protocol != 2 && protocol != 3) refuse("protocol", std::to_string(protocol), "2 or 3");
   if (max_connections < 1) refuse("max_connections", std::to_string(max_connections), "1 or more");
   if (tls.certificate_file.empty() != tls.key_file.empty()) {
@@ -230,7 +249,8 @@ void Options::report(Error const& error) const noexcept {
     if (on_error) {
       on_error(error);
     } else {
-      fmt::print(stderr, "tandem: {}\n", error.what());
+      std::string_view const text = error.what();  // our own begin with our name, the server's do not
+      fmt::print(stderr, "{}{}\n", text.starts_with("tandem: ") ? "" : "tandem: ", text);
     }
   } catch (...) {
     // Reporting is the last resort already; there is nobody left to tell.

@@ -1,6 +1,9 @@
 #include "tandem/core/reply.hpp"
 
 #include <charconv>
+#include <cmath>
+#include <optional>
+#include <utility>
 
 #include <fmt/core.h>
 
@@ -99,9 +102,10 @@ ReplyView ReplyView::operator[](std::size_t index) const {
 }
 
 std::vector<Reply> Reply::take_elements() && {
+  auto const count = elements(false);
   std::vector<Reply> out;
-  out.reserve(size());
-  for (std::size_t i = 0; i < size(); ++i) out.emplace_back(std::exchange(owned_->element[i], nullptr));
+  out.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) out.emplace_back(std::exchange(owned_->element[i], nullptr));
   return out;
 }
 
@@ -140,12 +144,12 @@ unsigned long long ReplyView::unsigned_integer(unsigned long long high) const {
   return *value;
 }
 
-double ReplyView::real() const {
+double ReplyView::real(double most) const {
   std::optional<double> value;
   if (kind() == ReplyKind::real) value = raw_->dval;
   if (kind() == ReplyKind::integer) value = static_cast<double>(raw_->integer);
   if (kind() == ReplyKind::text) value = parse<double>(bytes(*raw_));
-  if (!value) refuse("a real number");
+  if (!value || (std::isfinite(*value) && std::abs(*value) > most)) refuse("a real number");
   return *value;
 }
 

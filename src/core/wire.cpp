@@ -12,7 +12,28 @@
 namespace tandem::detail {
 namespace {
 
+using std::chrono::steady_clock;
+
 constexpr std::size_t read_size = 16 * 1024;
+// Far beyond what a server has to say, and little enough for any stack and address space.
+constexpr int deepest_reply = 1000;
+constexpr std::size_t most_elements = std::size_t{1} << 27;
+
+/// hiredis allocates an array before it has seen an element, and frees a reply by recursion: what a broken server
+/// promises must not cost us our memory, nor how it nests our stack.
+redisReplyObjectFunctions* bounded(redisReplyObjectFunctions const* functions) {
+  static auto const original = *functions;
+  static auto limited = [] {
+    auto out = original;
+    out.createArray = [](redisReadTask const* task, std::size_t elements) -> void* {
+      int depth = 0;
+      for (auto const* each = task; each != nullptr; each = each->parent) ++depth;
+      return depth > deepest_reply || elements > most_elements ? nullptr : original.createArray(task, elements);
+    };
+    return out;
+  }();
+  return &limited;
+}
 
 redisContext* adopt(int fd) {
   redisOptions how{};
@@ -21,10 +42,11 @@ redisContext* adopt(int fd) {
   how.options = REDIS_OPT_NONBLOCK;
   auto* const context = redisConnectWithOptions(&how);
   if (context == nullptr || context->err != 0) {
-    redisFree(context);
-    ::close(fd);
+    if (context == nullptr) ::close(fd);
+    redisFree(context);  // closes it as well
     throw Unreachable{"tandem: out of memory while connecting"};
   }
+  context->reader->fn = bounded(context->reader->fn);
   return context;
 }
 
@@ -37,9 +59,10 @@ Wire::Wire(Options const& options, Deadline deadline, Waiting& waiting)
   try {
     if (options_.tls.enabled && options_.unix_socket.empty()) shake_tls_hands(deadline);
     introduce(deadline);
-  } catch (InDoubt const& fault) {
+  } catch (Error const& fault) {
+    if (!fault.poisons_connection()) throw;
     // Nothing of the caller's was sent: for the caller there is no doubt.
-    throw Unreachable{fault.what()};
+    throw Unreachable{fault.what() + last_words()};
   }
 }
 
@@ -104,7 +127,12 @@ void Wire::introduce(Deadline deadline) {
   // the server objects to (a wrong password, LOADING ...) would be no better in them.
   ServerError const refusal{greeting.error_text(), "HELLO"};
   if (refusal.code() != "ERR" && refusal.code() != "NOPROTO" && refusal.code() != "NOPERM") throw refusal;
-  introduce_in_resp2(deadline);
+  try {
+    introduce_in_resp2(deadline);
+  } catch (Error const& fault) {
+    if (!fault.poisons_connection()) throw;
+    throw Unreachable{fmt::format("{} (after {})", fault.what(), refusal.what())};
+  }
 }
 
 void Wire::introduce_in_resp2(Deadline deadline) {
@@ -120,11 +148,25 @@ void Wire::introduce_in_resp2(Deadline deadline) {
   if (!options_.name.empty()) words.add(std::initializer_list<Argument>{"CLIENT", "SETNAME", options_.name});
   send(words, deadline);
   if (!options_.password.empty()) receive_answer(deadline).throw_if_error("AUTH");
-  receive_answer(deadline).throw_if_error("SELECT");
+  auto const selected = receive_answer(deadline);
+  // Database 0 is where every connection begins: who may not SELECT need not.
+  bool const needless = options_.database == 0 && selected.error_text().starts_with("NOPERM ");
+  if (!needless) selected.throw_if_error("SELECT");
   if (!options_.name.empty()) {
     (void)receive_answer(deadline);  // a server that refuses the name still serves: the name is for human eyes
   }
   protocol_ = 2;
+}
+
+/// What the server said before it hung up on us ("ERR max number of clients reached"), for the text of the fault.
+std::string Wire::last_words() noexcept try {
+  broken_ = false;
+  auto const reply = receive_if_here();
+  broken_ = true;
+  return reply && reply->is_error() ? fmt::format(" (it said: {})", reply->error_text()) : std::string{};
+} catch (...) {
+  broken_ = true;
+  return {};
 }
 
 // -- sending ------------------------------------------------------------------------------------------------------
@@ -146,8 +188,22 @@ void Wire::fail_sending(bool partly_sent, std::string_view why) {
   throw Unreachable{text};
 }
 
+void Wire::refuse_unasked() {
+  auto const& reader = *context_->reader;
+  while (reader.pos != reader.len) {
+    auto const reply = parse();
+    if (!reply) return;  // the beginning of a push; the beginning of anything else will be found out
+    if (reply->kind() != ReplyKind::push) fail_receiving("it answered what nobody had asked");
+  }
+}
+
 void Wire::send(CommandBuffer const& commands, Deadline deadline) {
   require_usable();
+  try {
+    refuse_unasked();
+  } catch (InDoubt const& fault) {
+    throw Unreachable{fault.what()};
+  }
   auto rest = commands.bytes();
   // A server executes a command once it has read all of it: part of a single one is as good as nothing.
   auto const in_doubt = [&] { return commands.count() > 1 && rest.size() < commands.bytes().size(); };
@@ -199,7 +255,9 @@ void Wire::fail_receiving(std::string_view why) {
 std::optional<Reply> Wire::parse() {
   void* raw = nullptr;
   if (redisReaderGetReply(context_->reader, &raw) != REDIS_OK) {
-    fail_receiving(fmt::format("not the Redis protocol ({})", context_->reader->errstr));
+    fail_receiving(context_->reader->err == REDIS_ERR_OOM
+                       ? "its answer is nested too deep, or too large for the memory"
+                       : fmt::format("not the Redis protocol ({})", context_->reader->errstr));
   }
   if (raw == nullptr) return std::nullopt;
   return Reply{static_cast<redisReply*>(raw)};
@@ -227,10 +285,13 @@ Wire::Progress Wire::read_some() {
 
 Reply Wire::receive(Deadline deadline) {
   require_usable();
-  for (;;) {
+  for (bool late = false;;) {
     if (auto reply = parse()) return std::move(*reply);
+    if (late) fail_receiving("timeout");
     auto const progress = read_some();
-    if (progress.wait_for != 0 && !waiting_.wait(descriptor(), progress.wait_for, deadline)) fail_receiving("timeout");
+    // A stream of bytes that never ends must not outlast the deadline either.
+    late = progress.wait_for == 0 ? steady_clock::now() >= deadline
+                                  : !waiting_.wait(descriptor(), progress.wait_for, deadline);
   }
 }
 
@@ -238,6 +299,7 @@ Reply Wire::receive_answer(Deadline deadline) {
   for (;;) {
     auto reply = receive(deadline);
     if (reply.kind() != ReplyKind::push) return reply;
+    if (steady_clock::now() >= deadline) fail_receiving("timeout");
   }
 }
 
@@ -251,6 +313,8 @@ std::optional<Reply> Wire::receive_if_here() {
 
 bool Wire::is_quiet() noexcept {
   if (broken_ || !of_this_process()) return false;
+  auto const& reader = *context_->reader;
+  if (reader.pos != reader.len || reader.ridx >= 0) return false;
   char byte = 0;
   // An idle command connection has nothing to read: end of file or bytes nobody asked for both disqualify it.
   return ::recv(descriptor(), &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;

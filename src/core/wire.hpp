@@ -71,7 +71,9 @@ class Wire {
   void shake_tls_hands(Deadline deadline);
   void introduce(Deadline deadline);
   void introduce_in_resp2(Deadline deadline);
+  [[nodiscard]] std::string last_words() noexcept;
   void require_usable() const;
+  void refuse_unasked();
   Progress write_some(std::string_view bytes);
   Progress read_some();
   std::optional<Reply> parse();

@@ -65,11 +65,8 @@ class FaultProxy {
   void trickle(std::size_t size) { trickle_ = size; }
   /// From now on each reply comes so much later.
   void delay(std::chrono::milliseconds by) { delay_ = by; }
-  /// From now on new connections are closed as soon as they are made, and the present ones at once.
-  void refuse(bool on) {
-    refusing_ = on;
-    bell_.ring();
-  }
+  /// From now on new connections are closed as soon as they are made; those that stand are left alone.
+  void refuse(bool on) { refusing_ = on; }
 
   /// Connections accepted so far, the refused ones apart.
   [[nodiscard]] int connections() const { return connections_; }
@@ -112,7 +109,6 @@ class FaultProxy {
         if (fds[2 * i + 2].revents != 0) hear_client(each);
         if (fds[2 * i + 3].revents != 0 && !each.over) hear_server(each);
         if (!each.over) deliver(each);
-        if (refusing_) each.over = true;
       }
       std::erase_if(pairs_, [](auto const& each) { return each->over; });
       if (fds[1].revents != 0) accept();

@@ -110,7 +110,7 @@ template <>
 struct Codec<bool> : detail::IntegerCodec<bool> {};
 
 template <class T>
-  requires std::is_enum_v<T>
+requires std::is_enum_v<T>
 struct Codec<T> {
   static std::string encode(T value) { return Number::encode(static_cast<std::underlying_type_t<T>>(value)); }
   static T decode(std::string_view bytes) { return static_cast<T>(Number::decode(bytes)); }
@@ -120,7 +120,7 @@ struct Codec<T> {
 };
 
 template <class T>
-  requires detail::is_one_of<T, double, float>
+requires detail::is_one_of<T, double, float>
 struct Codec<T> {
   static std::string encode(T number) { return detail::encode_real(number); }
   static T decode(std::string_view bytes) {
@@ -188,9 +188,7 @@ struct Codec<std::vector<T>> {
     for (auto const& value : values) detail::append_part(out, Codec<T>::encode(value));
     return out;
   }
-  static std::vector<T> decode(std::string_view bytes)
-    requires Decodable<T>
-  {
+  static std::vector<T> decode(std::string_view bytes) requires Decodable<T> {
     std::vector<T> out;
     for (detail::PartReader parts{bytes}; !parts.at_end();) out.push_back(parts.next<T>());
     return out;
@@ -204,9 +202,7 @@ struct Codec<std::optional<T>> {
     if (value) detail::append_part(out, Codec<T>::encode(*value));
     return out;
   }
-  static std::optional<T> decode(std::string_view bytes)
-    requires Decodable<T>
-  {
+  static std::optional<T> decode(std::string_view bytes) requires Decodable<T> {
     detail::PartReader parts{bytes};
     if (parts.at_end()) return std::nullopt;
     std::optional<T> out{parts.next<T>()};
@@ -223,9 +219,7 @@ struct Codec<std::pair<A, B>> {
     detail::append_part(out, Codec<B>::encode(value.second));
     return out;
   }
-  static std::pair<A, B> decode(std::string_view bytes)
-    requires(Decodable<A> && Decodable<B>)
-  {
+  static std::pair<A, B> decode(std::string_view bytes) requires Decodable<A> && Decodable<B> {
     detail::PartReader parts{bytes};
     auto first = parts.next<A>();
     auto second = parts.next<B>();

@@ -28,7 +28,7 @@ struct TlsOptions {
 /// Every field has a default that works against a server on the same machine. Fields are checked when a
 /// `Connection` or `Client` is made of them, which throws `std::invalid_argument` before any I/O.
 ///
-/// Units:   timeouts are at least 1 ms. There is no infinite timeout; ask for a large one instead.
+/// Units:   timeouts are from 1 ms to 24 hours. There is no infinite timeout; ask for a large one instead.
 struct Options {
   std::string host = "localhost";
   std::uint16_t port = 6379;

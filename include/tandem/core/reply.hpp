@@ -3,6 +3,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,7 +30,7 @@ enum class ReplyKind { nil, status, error, integer, real, boolean, text, array, 
 /// |----------------------------------------|-----------------------------------------------------------------------|
 /// | `std::string`, `std::string_view`      | text, status (`OK`)                                                   |
 /// | integers                               | an integer, or text that is one; out of range throws                  |
-/// | `double`, `float`                      | a real, an integer, or text that is one (`3.5`, `inf`)                |
+/// | `double`, `float`                      | a real, an integer, text that is one (`inf`); out of range throws     |
 /// | `bool`                                 | a boolean, or the integers 0 and 1                                    |
 /// | `std::optional<T>`                     | nil as empty, everything that T accepts                               |
 /// | `std::vector<T>`                       | array, set, push, map (keys and values in turn)                       |
@@ -60,15 +61,15 @@ class ReplyView {
 
  protected:
   explicit ReplyView(redisReply const* raw) noexcept : raw_{raw} {}
+  /// Throws unless this is an aggregate; `pairs` says that pairs were asked for. The number of elements wanted.
+  [[nodiscard]] std::size_t elements(bool pairs) const;
 
  private:
   [[nodiscard]] std::string_view text() const;
   [[nodiscard]] long long integer(long long low, long long high) const;
   [[nodiscard]] unsigned long long unsigned_integer(unsigned long long high) const;
-  [[nodiscard]] double real() const;
+  [[nodiscard]] double real(double most) const;
   [[nodiscard]] bool boolean() const;
-  /// Throws unless this is an aggregate; `pairs` says that pairs were asked for. The number of elements wanted.
-  [[nodiscard]] std::size_t elements(bool pairs) const;
   [[nodiscard]] bool holds_pairs_as_arrays() const noexcept;
   [[noreturn]] void refuse(std::string_view wanted) const;
 
@@ -99,7 +100,7 @@ class Reply : public ReplyView {
     return ReplyView::as<T>();
   }
 
-  /// The elements of an array, each on its own.
+  /// The elements of an array, each on its own; of a map keys and values in turn. Throws ShapeError when it is neither.
   [[nodiscard]] std::vector<Reply> take_elements() &&;
 
  private:
@@ -145,7 +146,7 @@ T ReplyView::as() const {
     constexpr auto high = static_cast<long long>(static_cast<std::make_unsigned_t<T>>(-1) >> 1);
     return static_cast<T>(integer(-high - 1, high));
   } else if constexpr (std::floating_point<T>) {
-    return static_cast<T>(real());
+    return static_cast<T>(real(static_cast<double>(std::numeric_limits<T>::max())));
   } else if constexpr (detail::IsPair<T>::value) {
     if (elements(false) != 2) refuse("a pair");
     return T{(*this)[0].template as<typename T::first_type>(), (*this)[1].template as<typename T::second_type>()};

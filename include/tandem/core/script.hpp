@@ -32,7 +32,7 @@ class Script {
   [[nodiscard]] constexpr std::string_view source() const noexcept { return source_; }
   [[nodiscard]] constexpr std::string_view sha1() const noexcept { return {sha1_.data(), sha1_.size()}; }
   [[nodiscard]] constexpr bool repeatable() const noexcept {
-    return source_.find("-- retry: safe\n") != std::string_view::npos;
+    return source_.starts_with("-- retry: safe\n") || source_.find("\n-- retry: safe\n") != std::string_view::npos;
   }
 
  private:

@@ -1,4 +1,4 @@
--- map/clear: delete the map, and nothing that is not a map.
+-- shared_map/clear: delete the map, and nothing that is not a map.
 --
 -- KEYS[1]  map  hash
 --

@@ -1,4 +1,4 @@
--- map/change: store or erase one entry if it still is what was read.
+-- shared_map/change: store or erase one entry if it still is what was read.
 --
 -- KEYS[1]  map       hash
 -- ARGV[1]  field     string

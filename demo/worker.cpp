@@ -1,0 +1,158 @@
+#include "worker.hpp"
+
+#include <chrono>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "shared.hpp"
+
+namespace demo {
+namespace {
+
+/// Calls again when an answer was lost: only for what may be done twice.
+template <class Call>
+auto certainly(Call call) {
+  for (int tries = 1;; ++tries) {
+    try {
+      return call();
+    } catch (tandem::InDoubt const&) {
+      if (tries == 3) throw;
+    }
+  }
+}
+
+class Worker {
+ public:
+  Worker(Job const& job, int number)
+      : job_{job}, number_{number}, shared_{tandem::Client{named(job.redis, number)}, job.run} {}
+
+  void run() {
+    for (auto chunk = take(); chunk < job_.chunks; chunk = take()) count(chunk);
+
+    // What is still unfinished was dropped by a worker that died, or is in somebody's hands right now: no harm then.
+    for (auto chunk : unfinished()) {
+      if (!shared_.finished.contains(chunk)) count(chunk);
+    }
+  }
+
+ private:
+  static tandem::Options named(tandem::Options options, int number) {
+    options.name = fmt::format("tandem-demo-{}", number);
+    return options;
+  }
+
+  /// A number that is lost with its answer is a chunk that stays unfinished for a while.
+  std::int64_t take() {
+    return certainly([&] { return shared_.next_chunk.add(1); }) - 1;
+  }
+
+  std::vector<std::int64_t> unfinished() {
+    std::vector<bool> done(static_cast<std::size_t>(job_.chunks));
+    for (auto [chunk, finished] : shared_.finished) done.at(static_cast<std::size_t>(chunk)) = true;
+    std::vector<std::int64_t> chunks;
+    for (std::int64_t chunk = 0; chunk < job_.chunks; ++chunk) {
+      if (!done[static_cast<std::size_t>(chunk)]) chunks.push_back(chunk);
+    }
+    return chunks;
+  }
+
+  void count(std::int64_t chunk) {
+    auto const text = job_.log.chunk(chunk, job_.chunks);
+    auto tally = job_.keys.none();
+    std::int64_t lines = 0;
+    for_each_line(text, [&](std::string_view line) {
+      job_.keys.count(line, tally);
+      ++lines;
+    });
+    std::erase_if(tally, [](auto const& entry) { return entry.second == 0; });
+
+    // The report is due in the middle: who is killed at it leaves a chunk half counted, which is the worst case.
+    std::vector<std::pair<std::string, std::int64_t>> const counts{tally.begin(), tally.end()};
+    auto const half = counts.size() / 2;
+    add(chunk, std::span{counts}.first(half));
+    write_report(chunk);
+    add(chunk, std::span{counts}.subspan(half));
+
+    // Not repeatable, so an answer lost here ends the demo: better than a rate that nobody can vouch for.
+    if (is_first_to_finish(chunk, lines)) shared_.lines.add(lines);
+  }
+
+  void add(std::int64_t chunk, std::span<std::pair<std::string, std::int64_t> const> counts) {
+    for (auto const& [key, times] : counts) {
+      certainly([&, n = times] {
+        return shared_.tally.update(key, [&](std::optional<Count> count) {
+          auto now = std::move(count).value_or(Count{});
+          now.add(chunk, n);
+          return now;
+        });
+      });
+    }
+  }
+
+  bool is_first_to_finish(std::int64_t chunk, std::int64_t lines) {
+    Finished const mine{number_, lines};
+    return certainly([&] { return shared_.finished.insert(chunk, mine) || shared_.finished.get(chunk) == mine; });
+  }
+
+  void write_report(std::int64_t chunk) {
+    tandem::Hold hold = certainly([&] { return shared_.report_lock.acquire(); });
+    Holding note{.worker = number_, .chunk = chunk, .begin = std::chrono::steady_clock::now()};
+    note_down(hold, note);
+
+    note.repaired = !job_.report.state().whole;
+    check_the_report_before(hold);
+    job_.report.write(hold, rows());
+    auto const after = job_.report.state();
+
+    if (hold.held()) {
+      if (!after.whole || after.fence != hold.fence()) throw_torn(hold.fence());
+      note.state = Holding::State::ended;
+      note.end = std::chrono::steady_clock::now();
+    } else {
+      note.state = Holding::State::lost;
+      note.end = hold.valid_until();
+    }
+    note_down(hold, note);
+    hold.release();
+  }
+
+  /// Only one whose hold did not come to its end may have left it half written.
+  void check_the_report_before(tandem::Hold const& hold) {
+    auto const before = job_.report.state();
+    if (before.fence >= hold.fence()) {
+      throw std::runtime_error{fmt::format("fence {} was given out after fence {}", hold.fence(), before.fence)};
+    }
+    if (before.whole) return;
+    auto const writer = shared_.holdings.get(before.fence);
+    if (!writer || writer->state == Holding::State::ended) throw_torn(before.fence);
+  }
+
+  [[noreturn]] static void throw_torn(std::uint64_t fence) {
+    throw std::runtime_error{fmt::format("the report of fence {} is torn: two wrote it at once", fence)};
+  }
+
+  void note_down(tandem::Hold const& hold, Holding const& note) {
+    certainly([&] { shared_.holdings.set(hold.fence(), note); });
+  }
+
+  std::vector<std::string> rows() {
+    std::vector<std::string> rows;
+    for (auto [key, count] : shared_.tally) rows.push_back(fmt::format("{:>12} {}", count.times, key));
+    return rows;
+  }
+
+  Job const& job_;
+  int number_;
+  Shared shared_;
+};
+
+}  // namespace
+
+void work(Job const& job, int number) { Worker{job, number}.run(); }
+
+}  // namespace demo

@@ -1,0 +1,38 @@
+// Counts three sales of this hour, and some of this second. Prints the counts of the hour and, when a second is over, the
+// one of the second before, for example:
+//
+//     this hour, since 06:00 UTC: 6 pieces in 3 sales
+//     the second before: 2 visitors
+#include <chrono>
+#include <iostream>
+#include <optional>
+#include <thread>
+
+#include <tandem/rolling_counter.hpp>
+
+using namespace std::chrono_literals;
+
+int main(int argc, char** argv) try {
+  tandem::Client redis{argc > 1 ? argv[1] : "redis://localhost"};
+
+  tandem::RollingCounter sales{redis, "shop", "sales"};  // stats:shop:sales, :start, :last, :pstart
+  tandem::RollingCounter pieces{redis, "shop", "pieces"};
+  for (int const bought : {1, 2, 3}) {
+    sales.add();
+    pieces.add(bought);
+  }
+  auto const hour = sales.current();
+  auto const minutes = std::chrono::floor<std::chrono::minutes>(hour.start.time_since_epoch() % 24h);
+  std::cout << "this hour, since " << (minutes < 10h ? "0" : "") << minutes / 1h
+            << ":00 UTC: " << pieces.current().count << " pieces in " << hour.count << " sales\n";
+
+  tandem::RollingCounter visitors{redis, "shop", "visitors", {.period = 1s}};
+  visitors.add(2);
+  auto const now = visitors.current().start;
+  while (visitors.current().start == now) std::this_thread::sleep_for(50ms);  // until the server's next second
+  std::optional<tandem::RollingCounter::Period> const before = visitors.last();
+  std::cout << "the second before: " << before.value().count << " visitors\n";
+} catch (tandem::Error const& fault) {
+  std::cerr << fault.what() << '\n';
+  return 1;
+}

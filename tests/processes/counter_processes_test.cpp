@@ -1,0 +1,95 @@
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <tandem/counter.hpp>
+#include <tandem/testing/redis_server.hpp>
+
+#include "support/forked.hpp"
+#include "support/patience.hpp"
+
+namespace tandem {
+namespace {
+
+using support::Forked;
+
+TEST(CounterProcessesTest, IncrementsOfEightProcessesAreExact) {
+  constexpr int processes = 8;
+  constexpr int increments = 1000;
+  testing::RedisServer const server;
+  std::vector<std::unique_ptr<Forked>> children;
+  for (int i = 0; i < processes; ++i) {
+    children.push_back(std::make_unique<Forked>([&] {
+      Counter hits{Client{server.url()}, "hits"};
+      for (int n = 0; n < increments; ++n) ++hits;
+      return std::string{"done"};
+    }));
+  }
+  for (auto const& child : children) EXPECT_EQ(child->told(), "done");
+  EXPECT_EQ((Counter{Client{server.url()}, "hits"}.value()), processes * increments);
+}
+
+TEST(CounterProcessesTest, NumbersTakenByEightProcessesAreTakenOnce) {
+  constexpr int processes = 8;
+  constexpr int taken = 200;
+  testing::RedisServer const server;
+  std::vector<std::unique_ptr<Forked>> children;
+  for (int i = 0; i < processes; ++i) {
+    children.push_back(std::make_unique<Forked>([&] {
+      Counter next{Client{server.url()}, "next"};
+      std::string out;
+      for (int n = 0; n < taken; ++n) out += std::to_string(next.add()) + ' ';
+      return out;
+    }));
+  }
+  std::vector<int> times(processes * taken + 1);
+  for (auto const& child : children) {
+    std::istringstream numbers{child->told()};
+    int last = 0;
+    for (int number = 0; numbers >> number; last = number) {
+      EXPECT_GT(number, last);
+      ++times.at(static_cast<std::size_t>(number));
+    }
+  }
+  for (std::size_t number = 1; number < times.size(); ++number) EXPECT_EQ(times[number], 1) << number;
+}
+
+TEST(CounterProcessesTest, ProcessKilledInMidAddCountsAtMostOneMoreThanItKnewOf) {
+  testing::RedisServer const server;
+  Client redis{server.url()};
+  Counter hits{redis, "hits"};
+  for (int round = 0; round < 5; ++round) {
+    hits.exchange(0);
+    redis.command("SET", "known", 0);
+    Forked const child{[&]() -> std::string {
+      Client own{server.url()};
+      Counter mine{own, "hits"};
+      for (;;) own.command("SET", "known", mine.add());
+    }};
+    EXPECT_TRUE(support::eventually([&] { return hits.value() > 20; }));
+    ::kill(child.pid(), SIGKILL);
+    // Its last command may still be on its way through the server: ask until two answers agree.
+    std::int64_t counted = -1;
+    EXPECT_TRUE(support::eventually([&] { return counted == std::exchange(counted, hits.value()); }));
+    auto const known = redis.command("GET", "known").as<std::int64_t>();
+    EXPECT_TRUE(counted == known || counted == known + 1) << counted << " counted, " << known << " known";
+  }
+}
+
+TEST(CounterProcessesTest, ChildOfAForkGoesOnWithTheSameObject) {
+  testing::RedisServer const server;
+  Counter hits{Client{server.url()}, "hits"};
+  ++hits;
+  EXPECT_EQ(support::in_child([&] { return std::to_string(++hits); }), "2");
+  EXPECT_EQ(++hits, 3);
+}
+
+}  // namespace
+}  // namespace tandem

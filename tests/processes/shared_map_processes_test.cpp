@@ -1,0 +1,213 @@
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include <tandem/shared_map.hpp>
+#include <tandem/testing/redis_server.hpp>
+
+#include "support/forked.hpp"
+#include "support/patience.hpp"
+
+namespace tandem {
+namespace {
+
+using support::Forked;
+using Stock = SharedMap<std::string, std::int64_t>;
+
+constexpr int processes = 8;
+
+/// Numbers that forked processes share with their parent, whatever becomes of them.
+class SharedNumbers {
+ public:
+  SharedNumbers()
+      : page_{::mmap(nullptr, sizeof(Numbers), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)},
+        numbers_{new (page_) Numbers{}} {}
+  SharedNumbers(SharedNumbers const&) = delete;
+  SharedNumbers& operator=(SharedNumbers const&) = delete;
+  ~SharedNumbers() { ::munmap(page_, sizeof(Numbers)); }
+
+  std::atomic<std::int64_t>& operator[](int index) { return numbers_->of[index]; }
+  [[nodiscard]] std::int64_t sum() const {
+    std::int64_t out = 0;
+    for (auto const& number : numbers_->of) out += number;
+    return out;
+  }
+
+ private:
+  struct Numbers {
+    std::atomic<std::int64_t> of[processes];
+  };
+  void* page_;
+  Numbers* numbers_;
+};
+
+class SharedMapProcessesTest : public ::testing::Test {
+ protected:
+  /// Runs `body(map, which)` in eight processes that begin together; what each returned.
+  template <class Body>
+  std::vector<std::string> in_processes(Body const& body) {
+    std::vector<std::unique_ptr<Forked>> children;
+    for (int which = 0; which < processes; ++which) {
+      children.push_back(std::make_unique<Forked>([&, which] {
+        Client redis{server_.url()};
+        redis.command("INCR", "ready");
+        support::eventually([&] { return redis.command("GET", "ready").template as<int>() == processes; });
+        Stock stock{redis, "stock"};
+        return body(stock, which);
+      }));
+    }
+    std::vector<std::string> told;
+    for (auto const& child : children) {
+      told.push_back(child->told());
+      EXPECT_EQ(told.back().find("threw"), std::string::npos) << told.back();
+    }
+    return told;
+  }
+
+  testing::RedisServer server_{};
+  Client redis_{server_.url()};
+  Stock stock_{redis_, "stock"};
+};
+
+std::int64_t sum(std::vector<std::string> const& numbers) {
+  std::int64_t out = 0;
+  for (auto const& number : numbers) out += std::stoll(number);
+  return out;
+}
+
+TEST_F(SharedMapProcessesTest, UpdateByEightProcessesAtOnceLosesNothing) {
+  constexpr int rounds = 150;
+  auto const conflicts = in_processes([](Stock& stock, int) {
+    int calls = 0;
+    for (int round = 0; round < rounds; ++round) {
+      stock.update("apple", [&](std::optional<std::int64_t> n) {
+        ++calls;
+        return n.value_or(0) + 1;
+      });
+    }
+    return std::to_string(calls - rounds);
+  });
+  EXPECT_EQ(stock_.get("apple"), processes * rounds);
+  EXPECT_GT(sum(conflicts), 0) << "they never met: this showed nothing";
+}
+
+TEST_F(SharedMapProcessesTest, MovesBetweenTwoEntriesByCompareExchangeKeepTheSum) {
+  stock_.set_many({{"a", 1000}, {"b", 0}});
+  auto const moved = in_processes([](Stock& stock, int) {
+    int taken = 0;
+    while (taken < 100) {
+      auto const have = *stock.get("a");
+      if (stock.compare_exchange("a", have, have - 1)) ++taken;
+    }
+    stock.add("b", taken);
+    return std::to_string(taken);
+  });
+  EXPECT_EQ(sum(moved), 100 * processes);
+  EXPECT_EQ(stock_.get("a"), 1000 - 100 * processes);
+  EXPECT_EQ(stock_.get("b"), 100 * processes);
+}
+
+TEST_F(SharedMapProcessesTest, InsertIsWonByExactlyOneProcess) {
+  constexpr int keys = 200;
+  auto const won = in_processes([](Stock& stock, int which) {
+    int wins = 0;
+    for (int key = 0; key < keys; ++key) wins += stock.insert(std::to_string(key), which) ? 1 : 0;
+    return std::to_string(wins);
+  });
+  EXPECT_EQ(sum(won), keys);
+  std::map<std::int64_t, std::int64_t> owned;
+  for (auto const [key, which] : stock_) ++owned[which];
+  for (int which = 0; which < processes; ++which) {
+    EXPECT_EQ(owned[which], std::stoll(won[static_cast<std::size_t>(which)])) << which;
+  }
+}
+
+TEST_F(SharedMapProcessesTest, ProcessKilledInMidUpdateLeavesAllAcknowledgedUpdatesAndAtMostOneMore) {
+  SharedNumbers acknowledged;
+  std::vector<std::unique_ptr<Forked>> children;
+  for (int which = 0; which < processes; ++which) {
+    children.push_back(std::make_unique<Forked>([&, which]() -> std::string {
+      Stock stock{Client{server_.url()}, "stock"};
+      for (;;) {
+        stock.update("apple", [](std::optional<std::int64_t> n) { return n.value_or(0) + 1; });
+        ++acknowledged[which];
+      }
+    }));
+  }
+  for (int which = 0; which < processes; ++which) {
+    EXPECT_TRUE(support::eventually([&] { return acknowledged[which] > 20; }));
+    ::kill(children[static_cast<std::size_t>(which)]->pid(), SIGKILL);
+    EXPECT_EQ(children[static_cast<std::size_t>(which)]->told(), "signal 9");
+  }
+  EXPECT_GE(stock_.get("apple"), acknowledged.sum());
+  EXPECT_LE(stock_.get("apple"), acknowledged.sum() + processes);
+}
+
+TEST_F(SharedMapProcessesTest, EntriesThatStayAreSeenOnceWhileProcessesWrite) {
+  std::vector<std::pair<std::string, std::int64_t>> staying;
+  for (std::int64_t i = 0; i < 400; ++i) staying.emplace_back("stay" + std::to_string(i), i);
+  stock_.set_many(staying);
+  auto const told = in_processes([&](Stock& stock, int which) -> std::string {
+    std::vector<std::pair<std::string, std::int64_t>> own;
+    std::vector<std::string> own_keys;
+    for (std::int64_t i = 0; i < 1500; ++i) {
+      own.emplace_back(std::to_string(which) + "." + std::to_string(i), i);
+      own_keys.push_back(own.back().first);
+    }
+    for (int round = 0; round < 5; ++round) {
+      stock.set_many(own);
+      std::map<std::string, int> seen;
+      for (auto const& [key, value] : stock) {
+        if (++seen[key] > 1) return key + " came twice";
+      }
+      for (auto const& [key, value] : staying) {
+        if (seen[key] != 1) return key + " was missed";
+      }
+      for (auto const& [key, value] : own) {
+        if (seen[key] != 1) return key + " was missed";
+      }
+      stock.erase_many(own_keys);
+    }
+    return "";
+  });
+  EXPECT_EQ(told, std::vector<std::string>(processes));
+}
+
+TEST_F(SharedMapProcessesTest, MapMadeAndUsedBeforeAForkServesBothProcesses) {
+  stock_.set("apple", 1);
+  Forked child{[&] {
+    for (int round = 0; round < 200; ++round) stock_.add("apple", 1);
+    return std::to_string(stock_.update("apple", [](auto n) { return *n; }) > 200);
+  }};
+  for (int round = 0; round < 200; ++round) stock_.add("apple", 1);
+  EXPECT_EQ(child.told(), "1");
+  EXPECT_EQ(stock_.get("apple"), 401);
+}
+
+TEST_F(SharedMapProcessesTest, IterationBegunBeforeAForkGoesOnInBothProcesses) {
+  std::vector<std::pair<std::string, std::int64_t>> entries;
+  for (std::int64_t i = 0; i < 3000; ++i) entries.emplace_back(std::to_string(i), i);
+  stock_.set_many(entries);
+  auto it = stock_.begin();
+  auto const rest = [&] {
+    std::map<std::string, int> seen;
+    for (; it != stock_.end(); ++it) ++seen[(*it).first];
+    return std::to_string(seen.size());
+  };
+  Forked child{rest};
+  EXPECT_EQ(rest(), "3000");
+  EXPECT_EQ(child.told(), "3000");
+}
+
+}  // namespace
+}  // namespace tandem

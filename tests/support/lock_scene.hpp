@@ -1,0 +1,169 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <future>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <tandem/client.hpp>
+#include <tandem/lock.hpp>
+#include <tandem/testing/redis_server.hpp>
+
+#include "support/patience.hpp"
+
+namespace tandem::support {
+
+using namespace std::chrono_literals;
+
+/// What a waiter that must succeed may take before its test fails instead of hanging.
+constexpr std::chrono::seconds long_enough{20};
+
+/// What was reported to Options::on_error, from any thread.
+class Reports {
+ public:
+  [[nodiscard]] std::function<void(Error const&)> hook() {
+    return [this](Error const& error) {
+      std::lock_guard const guard{mutex_};
+      texts_.emplace_back(error.what());
+    };
+  }
+  [[nodiscard]] std::vector<std::string> texts() const {
+    std::lock_guard const guard{mutex_};
+    return texts_;
+  }
+  [[nodiscard]] bool have(std::string_view part) const {
+    for (auto const& text : texts()) {
+      if (text.find(part) != std::string::npos) return true;
+    }
+    return false;
+  }
+
+ private:
+  mutable std::mutex mutex_{};
+  std::vector<std::string> texts_{};  // guarded by mutex_
+};
+
+/// What the server has counted, those commands apart that scripts ran.
+struct CommandCount {
+  long long scripts = 0;  // EVALSHA and EVAL
+  long long all = 0;      // these, and what else a client with locks sends
+
+  static CommandCount of(Client& redis) {
+    auto const info = redis.command("INFO", "commandstats").as<std::string>();
+    auto const calls = [&info](std::string const& command) {
+      auto const line = "cmdstat_" + command + ":calls=";
+      auto const at = info.find(line);
+      return at == std::string::npos ? 0LL : std::stoll(info.substr(at + line.size()));
+    };
+    CommandCount out;
+    out.scripts = calls("evalsha") + calls("eval");
+    // CLIENT CACHING comes with a GET and a PTTL, which scripts use as well.
+    out.all = out.scripts + 3 * calls("client|caching") + calls("ping") + calls("subscribe") + calls("hello") +
+              calls("client|tracking") + calls("client|id") + calls("select");
+    return out;
+  }
+};
+
+/// A private server, and what tests of locks ask of it.
+class LockScene {
+ public:
+  explicit LockScene(int protocol = 3, testing::RedisServerOptions const& options = {})
+      : server{options}, protocol_{protocol} {}
+
+  /// Of a client of its own: what two of them do, two processes would do.
+  [[nodiscard]] Options options() {
+    auto out = Options::from_url(server.url());
+    out.protocol = protocol_;
+    out.on_error = reports.hook();
+    return out;
+  }
+  [[nodiscard]] Client client() { return Client{options()}; }
+  [[nodiscard]] Client client(std::string const& name) {
+    auto out = options();
+    out.name = name;
+    return Client{out};
+  }
+
+  /// A foreigner's command.
+  template <class... Words>
+  Reply redis(Words const&... words) {
+    return foreigner_.command(words...);
+  }
+
+  [[nodiscard]] bool exists(std::string const& key) { return redis("EXISTS", key).as<bool>(); }
+  [[nodiscard]] std::string value(std::string const& key) {
+    return redis("GET", key).as<std::optional<std::string>>().value_or("");
+  }
+  [[nodiscard]] long long waiters(std::string const& name) { return redis("ZCARD", "{" + name + "}:waiters").as<long long>(); }
+  void await_waiters(std::string const& name, long long count) {
+    ASSERT_TRUE(eventually([&] { return waiters(name) == count; })) << waiters(name) << " wait, not " << count;
+  }
+  /// Until the server tells somebody of changes of a key that was read.
+  void await_tracking() {
+    auto const tracked = [&] {
+      auto const stats = redis("INFO", "stats").as<std::string>();
+      return stats.find("tracking_total_keys:0\r") == std::string::npos;
+    };
+    ASSERT_TRUE(eventually(tracked));
+  }
+
+  void reset_count() { redis("CONFIG", "RESETSTAT"); }
+  [[nodiscard]] CommandCount count() { return CommandCount::of(foreigner_); }
+
+  /// Breaks every connection but the one it is told over.
+  void kill_connections() {
+    redis("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    redis("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes");
+  }
+
+  testing::RedisServer server;
+  Reports reports{};
+
+ private:
+  int protocol_;
+  Client foreigner_{server.url()};
+};
+
+/// One more waiter, on a thread of its own; it gives up when nobody asks for its hold any more.
+class Waiting {
+ public:
+  explicit Waiting(Lock lock)
+      : hold_{std::async(std::launch::async,
+                         [lock = std::move(lock), stop = stop_.get_token()] { return lock.acquire(stop); })} {}
+  Waiting(Waiting&&) = default;
+  ~Waiting() { stop_.request_stop(); }
+
+  [[nodiscard]] bool over(std::chrono::milliseconds patience = 0ms) const {
+    return hold_.wait_for(patience) == std::future_status::ready;
+  }
+  /// Its hold; empty when there is none for long, or it was stopped. Throws what the wait threw.
+  [[nodiscard]] std::optional<Hold> get() {
+    if (!over(long_enough)) stop_.request_stop();
+    return hold_.get();
+  }
+  void stop() { stop_.request_stop(); }
+
+ private:
+  std::stop_source stop_{};
+  std::future<std::optional<Hold>> hold_;
+};
+
+/// Tests that must hold over either version of the protocol.
+class LockSceneTest : public ::testing::TestWithParam<int> {
+ protected:
+  LockScene scene_{GetParam()};
+};
+
+inline std::string protocol_name(::testing::TestParamInfo<int> const& parameter) {
+  return "Resp" + std::to_string(parameter.param);
+}
+
+}  // namespace tandem::support
