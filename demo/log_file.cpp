@@ -56,7 +56,7 @@ std::string LogFile::lines(std::int64_t begin, std::int64_t end) const {
   if (begin >= end) return {};
 
   // A line begins behind a newline: look for the first from one byte before.
-  auto text = read(std::max<std::int64_t>(begin - 1, 0), end);
+  auto text = bytes(std::max<std::int64_t>(begin - 1, 0), end);
   if (begin > 0) {
     auto const newline = text.find('\n');
     text.erase(0, newline == std::string::npos ? newline : newline + 1);
@@ -66,7 +66,7 @@ std::string LogFile::lines(std::int64_t begin, std::int64_t end) const {
   // The last line may end far behind `end`.
   constexpr std::int64_t step = 1 << 16;
   while (text.back() != '\n' && end < size_) {
-    auto more = read(end, std::min(end + step, size_));
+    auto more = bytes(end, std::min(end + step, size_));
     end += std::ssize(more);
     if (auto const newline = more.find('\n'); newline != std::string::npos) more.erase(newline + 1);
     text += more;
@@ -74,17 +74,17 @@ std::string LogFile::lines(std::int64_t begin, std::int64_t end) const {
   return text;
 }
 
-std::string LogFile::read(std::int64_t begin, std::int64_t end) const {
-  std::string bytes(static_cast<std::size_t>(end - begin), '\0');
-  for (std::size_t done = 0; done < bytes.size();) {
+std::string LogFile::bytes(std::int64_t begin, std::int64_t end) const {
+  std::string text(static_cast<std::size_t>(end - begin), '\0');
+  for (std::size_t done = 0; done < text.size();) {
     auto const count =
-        ::pread(descriptor_, bytes.data() + done, bytes.size() - done, begin + static_cast<std::int64_t>(done));
+        ::pread(descriptor_, text.data() + done, text.size() - done, begin + static_cast<std::int64_t>(done));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw std::system_error{errno, std::generic_category(), "reading " + path_};
     if (count == 0) throw std::runtime_error{path_ + " became shorter while it was read"};
     done += static_cast<std::size_t>(count);
   }
-  return bytes;
+  return text;
 }
 
 }  // namespace demo

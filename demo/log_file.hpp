@@ -37,9 +37,10 @@ class LogFile {
   /// The whole lines that begin in the bytes from `begin` (inclusive) to `end` (exclusive).
   [[nodiscard]] std::string lines(std::int64_t begin, std::int64_t end) const;
 
- private:
-  [[nodiscard]] std::string read(std::int64_t begin, std::int64_t end) const;
+  /// Just these bytes.
+  [[nodiscard]] std::string bytes(std::int64_t begin, std::int64_t end) const;
 
+ private:
   std::string path_;
   int descriptor_;
   std::int64_t size_ = 0;

@@ -34,7 +34,8 @@ void print_table(Screen& screen, Record const& record) {
 template <class Figure>
 void figures_of_the_killing(Figure figure, Record const& record) {
   auto const& killing = *record.killing;
-  auto const chunk = record.holdings.at(killing.fence).chunk;
+  auto const held = record.holdings.find(killing.fence);
+  auto const chunk = held == record.holdings.end() ? -1 : held->second.chunk;
   auto const again = std::count_if(record.holdings.begin(), record.holdings.end(), [&](auto const& entry) {
     return entry.second.chunk == chunk && entry.first != killing.fence;
   });
@@ -43,8 +44,8 @@ void figures_of_the_killing(Figure figure, Record const& record) {
     figure("recovered", fmt::format("in {}: worker {} got fence {}", seconds(successor->second.begin - killing.moment),
                                     successor->second.worker, successor->first));
   }
-  figure("half counted", fmt::format("chunk {}: counted again by {}, and in the tally once", chunk,
-                                     counted(again, "other worker")));
+  figure("dropped", fmt::format("chunk {}, half counted; counted again by {}, in the tally once", chunk,
+                                     counted(again, "worker")));
 }
 
 }  // namespace

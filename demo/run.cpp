@@ -196,7 +196,7 @@ bool run(Arguments const& arguments) {
   auto redis = server_options(arguments.redis ? *arguments.redis : own_server.emplace().url());
   Titles const titles{fmt::format("tandem-demo: {} processes count {} ({} bytes)", arguments.workers,
                                   printable(log.path()), grouped(log.size())),
-                      fmt::format("through {} {}", arguments.redis ? "the server at" : "a server of its own at",
+                      fmt::format("through {} {}", arguments.redis ? "the server" : "its own server",
                                   redis.endpoint())};
   Job const job{
       .log = std::move(log), .chunks = number_of_chunks(log.size()), .redis = std::move(redis), .run = name_of_run()};

@@ -43,10 +43,10 @@ void write_out(std::string_view text) {
 
 std::int64_t percent(Scene const& scene) { return std::ssize(scene.record.finished) * 100 / scene.chunks; }
 
-/// Lines per second: of the last whole period, or since the beginning while there is none.
+/// Lines per second: in the last period, or since the beginning while no whole one has passed.
 std::int64_t rate(Scene const& scene) {
   auto const& periods = scene.record.periods;
-  if (periods.size() > 1) return std::prev(periods.end(), 2)->second / Shared::period.count();
+  if (periods.size() > 2) return std::prev(periods.end(), 2)->second / Shared::period.count();
   return scene.record.lines() * 1000 / std::max<std::int64_t>(1, scene.elapsed / std::chrono::milliseconds{1});
 }
 

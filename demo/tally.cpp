@@ -41,23 +41,29 @@ void for_each_key(std::string_view line, Use use) {
   }
 }
 
+/// The whole of a small file, and pieces from all over a large one.
+template <class Use>
+void for_each_line_of_sample(LogFile const& log, Use use) {
+  constexpr std::int64_t sample_size = 1 << 20;
+  auto const pieces = log.size() <= sample_size ? 1 : 64;
+  for (std::int64_t piece = 0; piece < pieces; ++piece) {
+    auto const begin = log.size() / pieces * piece;
+    auto const bytes = log.bytes(begin, begin + std::min(log.size(), sample_size / pieces));
+    auto const broken = begin == 0 ? std::string::npos : bytes.find('\n');  // the line begun before
+    for_each_line(std::string_view{bytes}.substr(broken == std::string::npos ? 0 : broken + 1), use);
+  }
+}
+
 }  // namespace
 
 Keys::Keys(LogFile const& log) {
-  constexpr std::int64_t places = 64;
-  constexpr std::int64_t bytes_each = 16 * 1024;
   constexpr std::size_t longest = 40;  // longer words are no table's rows
-
   std::unordered_map<std::string, std::int64_t> seen;
-  for (std::int64_t place = 0; place < places; ++place) {
-    auto const begin = log.size() / places * place;
-    auto const end = place + 1 == places ? log.size() : log.size() / places * (place + 1);
-    for_each_line(log.lines(begin, std::min(end, begin + bytes_each)), [&](std::string_view line) {
-      for_each_key(line, [&](std::string_view key) {
-        if (key.size() <= longest) ++seen[std::string{key}];
-      });
+  for_each_line_of_sample(log, [&](std::string_view line) {
+    for_each_key(line, [&](std::string_view key) {
+      if (key.size() <= longest) ++seen[std::string{key}];
     });
-  }
+  });
 
   std::vector<std::pair<std::int64_t, std::string>> commonest;
   for (auto const& [key, times] : seen) commonest.emplace_back(-times, key);

@@ -14,14 +14,17 @@
 namespace demo {
 namespace {
 
-/// Calls again when an answer was lost: only for what may be done twice.
+using Clock = std::chrono::steady_clock;
+
+/// Calls again when the answer was lost, for some seconds: only for what may be done twice.
 template <class Call>
 auto certainly(Call call) {
-  for (int tries = 1;; ++tries) {
+  auto const give_up = Clock::now() + std::chrono::seconds{10};
+  while (true) {
     try {
       return call();
     } catch (tandem::InDoubt const&) {
-      if (tries == 3) throw;
+      if (Clock::now() > give_up) throw;
     }
   }
 }
@@ -101,7 +104,7 @@ class Worker {
 
   void write_report(std::int64_t chunk) {
     tandem::Hold hold = certainly([&] { return shared_.report_lock.acquire(); });
-    Holding note{.worker = number_, .chunk = chunk, .begin = std::chrono::steady_clock::now()};
+    Holding note{.worker = number_, .chunk = chunk, .begin = Clock::now()};
     note_down(hold, note);
 
     note.repaired = !job_.report.state().whole;
@@ -112,7 +115,7 @@ class Worker {
     if (hold.held()) {
       if (!after.whole || after.fence != hold.fence()) throw_torn(hold.fence());
       note.state = Holding::State::ended;
-      note.end = std::chrono::steady_clock::now();
+      note.end = Clock::now();
     } else {
       note.state = Holding::State::lost;
       note.end = hold.valid_until();

@@ -18,7 +18,7 @@ detail::LockAgent& agent_of(Client const& client) { return client.core().service
 Release ask_to_release(detail::Core& core, detail::Lease const& lease) {
   auto const keys = lease.keys->all();
   Argument const arguments[] = {lease.token, detail::grant_time.count(), lease.yield_to_foreign,
-                                lease.yield_for.count()};
+                                lease.yield_for.count(), lease.fence};
   auto const reply = core.run(scripts::lock_release, keys, arguments, core.deadline());
   switch (reply.as<int>()) {
     case 0:

@@ -109,7 +109,7 @@ void Attempt::leave() noexcept {
   if (!std::exchange(queued_, false)) return;
   auto const keys = keys_->all();
   Argument const arguments[] = {token_, detail::grant_time.count(), options_.yield_to_foreign,
-                                options_.yield_for.count()};
+                                options_.yield_for.count(), 0};
   try {
     (void)core_.run(scripts::lock_release, keys, arguments, steady_clock::now() + courtesy);
   } catch (Error const&) {
@@ -133,11 +133,6 @@ Lock::Lock(Client client, std::string_view name, LockOptions options)
 }
 
 std::string const& Lock::name() const noexcept { return keys_->lock; }
-
-Deadline Lock::after(milliseconds wait) noexcept {
-  auto const now = steady_clock::now();
-  return wait >= Deadline::max() - now ? Deadline::max() : now + wait;
-}
 
 std::optional<Hold> Lock::try_acquire() const { return take(Wait::no, Deadline::max(), {}); }
 

@@ -19,6 +19,10 @@ using std::chrono::steady_clock;
 constexpr milliseconds track_after{20};
 // How soon what failed in the background is tried again.
 constexpr milliseconds retry_after{50};
+// A waiter looks after its place in the queue no sooner than this while others are before it ...
+constexpr std::chrono::seconds ask_after{1};
+// ... and, whatever it was told, no later than that.
+constexpr std::chrono::seconds ask_anyway{10};
 // A token that leads its queue asks just after the lock's lease, when the server has certainly let it go.
 constexpr milliseconds after_lease{2};
 
@@ -72,14 +76,23 @@ Waiter::Woken Waiter::wait(Deadline deadline, std::stop_token const& stop) {
 void Waiter::ask_at(Deadline when, bool leads) {
   // Leading, it asks when the lock's lease may be over. Behind others it looks after them only in case they are gone,
   // once a second at most, and not all at the same moment.
+  auto const now = steady_clock::now();
+  when = std::min(when, now + ask_anyway);
   if (!leads) {
     thread_local std::minstd_rand random{std::random_device{}()};
-    when = std::max(when, steady_clock::now() + std::chrono::seconds{1});
-    when += milliseconds{std::uniform_int_distribution<int>{0, 250}(random)};
+    when = std::max(when, now + ask_after) + milliseconds{std::uniform_int_distribution<int>{0, 250}(random)};
   }
   {
     std::lock_guard const guard{mutex_};
     ask_at_ = when;
+  }
+  changed_.notify_all();
+}
+
+void Waiter::ask_by(Deadline when) {
+  {
+    std::lock_guard const guard{mutex_};
+    ask_at_ = std::min(ask_at_, when);
   }
   changed_.notify_all();
 }
@@ -326,12 +339,13 @@ void LockAgent::track_leaders(Deadline now) {
     if (waiter->track_at_ > now) continue;
     // Until it is told otherwise; by a change, or by a new connection. Far off, but not "never": it leads.
     waiter->track_at_ = now + std::chrono::hours{24};
-    track(waiter->keys_, std::string{token});
+    // Where the server does not track keys, nobody tells: it asks.
+    if (!track(waiter->keys_, std::string{token})) waiter->ask_by(now + ask_after);
   }
 }
 
-void LockAgent::track(LockKeys const& keys, std::string token) {
-  if (!events_.track_next()) return;
+bool LockAgent::track(LockKeys const& keys, std::string token) {
+  if (!events_.track_next()) return false;
   CommandBuffer get;
   get.add(std::initializer_list<Argument>{"GET", keys.lock});
   (void)events_.send(get, [this, token](ReplyView const* owner) {
@@ -344,10 +358,12 @@ void LockAgent::track(LockKeys const& keys, std::string token) {
   CommandBuffer left;
   left.add(std::initializer_list<Argument>{"PTTL", keys.lock});
   (void)events_.send(left, [this, token](ReplyView const* reply) {
-    if (reply == nullptr || reply->kind() != ReplyKind::integer || reply->as<long long>() < 0) return;
-    auto const at = steady_clock::now() + milliseconds{reply->as<long long>()} + after_lease;
-    with_waiter(token, [&](Waiter& waiter) { waiter.ask_at(at, true); });
+    if (reply == nullptr || reply->kind() != ReplyKind::integer) return;
+    // Without an expiry it is a stranger's, and asking gives it one.
+    auto const end = steady_clock::now() + milliseconds{std::max(0LL, reply->as<long long>())};
+    with_waiter(token, [&](Waiter& waiter) { waiter.ask_by(end + after_lease); });
   });
+  return true;
 }
 
 void LockAgent::serve_given_back(Deadline now) {
@@ -363,7 +379,7 @@ void LockAgent::serve_given_back(Deadline now) {
   }
   for (auto const& each : due) {
     auto const keys = each.keys->all();
-    Argument const arguments[] = {each.token, grant_time.count(), 0, 0};
+    Argument const arguments[] = {each.token, grant_time.count(), 0, 0, 0};
     auto const command = script_command(scripts::lock_release, true, keys, arguments);
     (void)events_.send(command, [this, token = each.token](ReplyView const* reply) {
       if (reply == nullptr) return;

@@ -72,6 +72,8 @@ class Waiter {
   /// Waits for a reason to ask the server: a grant, a change, the time set by `ask_at`.
   [[nodiscard]] Woken wait(Deadline deadline, std::stop_token const& stop);
   void ask_at(Deadline when, bool leads);
+  /// Not later than that, should it be set to later.
+  void ask_by(Deadline when);
   [[nodiscard]] std::optional<ServerError> refusal();
 
  private:
@@ -151,7 +153,8 @@ class LockAgent final : public EventListener {
   void take_renewal(std::shared_ptr<Lease> const& lease, Deadline sent, bool in_full, ReplyView const* reply);
   void reschedule(std::shared_ptr<Lease> const& lease, Deadline when);
   void track_leaders(Deadline now);
-  void track(LockKeys const& keys, std::string token);
+  /// False when the server does not track keys for us.
+  bool track(LockKeys const& keys, std::string token);
   void serve_given_back(Deadline now);
   template <class Call>
   void with_waiter(std::string_view token, Call&& call);

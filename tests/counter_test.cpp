@@ -282,6 +282,26 @@ TEST_F(CounterTest, ReadWhoseReplyIsLostIsAskedAgain) {
   EXPECT_EQ(hits.value(), 3);
 }
 
+// docs/counters.md
+TEST_F(CounterTest, CountingInATransactionThatWritesAnIdMayBeRepeatedAfterDoubt) {
+  FaultProxy proxy{server_};
+  Client redis{proxy.url()};
+  auto const count_order = [&](std::string const& id) {
+    std::string const mark = "counted:" + id;
+    return redis.transaction({mark}, [&](Transaction& tx) {
+      if (tx.read("EXISTS", mark).as<bool>()) return false;
+      tx.queue("SET", mark, 1, "EX", 86'400);
+      tx.queue("INCRBY", "orders", 1);
+      return true;
+    });
+  };
+  EXPECT_TRUE(count_order("a"));
+  proxy.next("EXEC", FaultProxy::Fault::cut_after_request);
+  EXPECT_THROW((void)count_order("b"), InDoubt);
+  EXPECT_FALSE(count_order("b"));
+  EXPECT_EQ((Counter{redis_, "orders"}.value()), 2);
+}
+
 TEST_F(CounterTest, SilentServerEndsACallAtItsDeadline) {
   Counter hits{Client{with_timeout(server_.url(), 50ms)}, "hits"};
   hits.add();

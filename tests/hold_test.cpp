@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -18,6 +19,7 @@
 
 #include <tandem/lock.hpp>
 
+#include "conformance/lease.hpp"
 #include "support/lock_scene.hpp"
 
 namespace tandem {
@@ -39,6 +41,21 @@ static_assert(!std::is_default_constructible_v<Hold>, "there is no hold of nothi
 static_assert(!std::is_constructible_v<Hold, Client> && !std::is_constructible_v<Hold, Lock>, "only a lock gives one");
 static_assert(std::is_nothrow_move_constructible_v<Hold> && std::is_nothrow_move_assignable_v<Hold>);
 static_assert(noexcept(std::declval<Hold&>().release()) && std::is_nothrow_destructible_v<Hold>);
+
+struct LockSubject {
+  static Hold acquire(Client const& client, std::string_view name, LockOptions const& options) {
+    return Lock{client, name, options}.acquire();
+  }
+  static bool taken(support::LockScene& scene, std::string_view name) { return scene.exists(std::string{name}); }
+};
+
+}  // namespace
+
+namespace conformance {
+INSTANTIATE_TYPED_TEST_SUITE_P(Lock, Leased, LockSubject);
+}
+
+namespace {
 
 class HoldTest : public LockSceneTest {
  protected:

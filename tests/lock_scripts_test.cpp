@@ -53,12 +53,15 @@ class LockScriptsTest : public ::testing::Test {
     return {.left = reply[1].as<long long>(), .leads = reply[2].as<bool>(), .owner = reply[3].as<std::string>()};
   }
   Answer wait(std::string const& token) { return acquire(token, Join::yes); }
-  /// `yield_after` hand-offs the key is left free.
-  int release(std::string const& token, int yield_after = 0, std::chrono::milliseconds moment = 10s) {
+  /// After `yield_after` hand-offs the key is left free.
+  int release(std::string const& token, int yield_after = 0, std::chrono::milliseconds moment = 10s,
+              std::uint64_t fence = 0) {
     return redis_
-        .run(scripts::lock_release, {"orders", "{orders}:waiters", "{orders}:state"}, token, 1000, yield_after, moment.count())
+        .run(scripts::lock_release, {"orders", "{orders}:waiters", "{orders}:state"}, token, 1000, yield_after, moment.count(),
+             fence)
         .as<int>();
   }
+  int release_hold(std::string const& token, std::uint64_t fence) { return release(token, 0, 1ms, fence); }
   int renew(std::string const& token, std::chrono::milliseconds lease) {
     return redis_.run(scripts::lock_renew, {"orders"}, token, lease.count()).as<int>();
   }
@@ -170,13 +173,29 @@ TEST_F(LockScriptsTest, ReleaseWithoutWaitersFreesTheKey) {
   EXPECT_EQ(holder(), "");
 }
 
-TEST_F(LockScriptsTest, ReleaseAskedAgainSaysReleased) {
-  acquire(a_);
-  EXPECT_EQ(release(a_), 1);
-  EXPECT_EQ(release(a_), 1);
-  acquire(b_);
-  EXPECT_EQ(release(a_), 1) << "also when somebody else holds it since";
+TEST_F(LockScriptsTest, ReleaseAskedAgainSaysReleasedWhoeverHoldsSince) {
+  auto const fence = acquire(a_).fence;
+  EXPECT_EQ(release_hold(a_, fence), 1);
+  EXPECT_EQ(release_hold(a_, fence), 1) << "nobody";
+  auto const next = acquire(b_).fence;
+  EXPECT_EQ(release_hold(a_, fence), 1) << "another one";
   EXPECT_EQ(holder(), b_);
+  EXPECT_EQ(release_hold(b_, next), 1);
+  EXPECT_EQ(release_hold(a_, fence), 1) << "nobody again";
+  acquire("x/1/1/h/");
+  wait(b_);
+  release("x/1/1/h/");
+  EXPECT_EQ(release_hold(a_, fence), 1) << "one of many";
+}
+
+TEST_F(LockScriptsTest, ReleaseOfWhatWasLostNeverSaysReleased) {
+  auto const lost = acquire(a_).fence;
+  scene_.redis("DEL", "orders");
+  EXPECT_EQ(release_hold(a_, lost), 0);
+  auto const next = acquire(b_).fence;
+  EXPECT_EQ(release_hold(a_, lost), 2);
+  EXPECT_EQ(release_hold(b_, next), 1);
+  EXPECT_EQ(release_hold(a_, lost), 0) << "somebody else's release is not its own";
 }
 
 TEST_F(LockScriptsTest, ReleaseOfWhatHasExpiredSaysSo) {

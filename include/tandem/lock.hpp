@@ -14,8 +14,20 @@
 namespace tandem {
 
 namespace detail {
+
 struct LockKeys;
+
+/// So long from now; for ever where that would lie beyond the end of time, now for less than nothing.
+template <class Rep, class Period>
+[[nodiscard]] Deadline deadline_in(std::chrono::duration<Rep, Period> wait) {
+  using Seconds = std::chrono::duration<double>;
+  auto const now = std::chrono::steady_clock::now();
+  if (Seconds{wait} >= Seconds{Deadline::max() - now}) return Deadline::max();
+  if (Seconds{wait} <= Seconds::zero()) return now;
+  return now + std::chrono::ceil<Deadline::duration>(wait);
 }
+
+}  // namespace detail
 
 /// How a lock behaves for those who acquire it through this object.
 struct LockOptions {
@@ -72,10 +84,10 @@ struct Owner {
 ///
 /// What a holder did before release() is done, in Redis and in memory it shares, when the next one holds.
 ///
-/// Shape:   string  <name>            the holder's token, with the lease as its expiry
-///          zset    {<name>}:waiters  tokens in the order they came
-///          hash    {<name>}:state    fence, since, released, run, yielding; never expires
-///          channel tandem:<client>   grants to the waiters of one client
+/// Shape:   string  `<name>`            the holder's token, with the lease as its expiry
+///          zset    `{<name>}:waiters`  tokens in the order they came
+///          hash    `{<name>}:state`    fence, since, released, lost, run, yielding; never expires
+///          channel `tandem:<client>`   grants to the waiters of one client
 ///          A name with a hash tag of its own keeps it. Stored layout since 0.1; changing it breaks running processes.
 /// Cost:    acquire and release 1 round trip and 1 command each; 2 to acquire after waiting. A waiter asks again at most
 ///          once a second.
@@ -97,7 +109,7 @@ class Lock {
   [[nodiscard]] std::optional<Hold> try_acquire_until(Deadline deadline) const;
   template <class Rep, class Period>
   [[nodiscard]] std::optional<Hold> try_acquire_for(std::chrono::duration<Rep, Period> longest) const {
-    return try_acquire_until(after(std::chrono::ceil<std::chrono::milliseconds>(longest)));
+    return try_acquire_until(detail::deadline_in(longest));
   }
 
   /// Waits as long as it takes.
@@ -116,7 +128,6 @@ class Lock {
  private:
   enum class Wait { no, yes };
   [[nodiscard]] std::optional<Hold> take(Wait wait, Deadline deadline, std::stop_token const& stop) const;
-  [[nodiscard]] static Deadline after(std::chrono::milliseconds wait) noexcept;
 
   Client client_;
   std::shared_ptr<detail::LockKeys const> keys_;

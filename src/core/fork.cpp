@@ -50,4 +50,8 @@ ForkHook::ForkHook(void* owner, InChild in_child) : owner_{owner}, in_child_{in_
 
 ForkHook::~ForkHook() { ForkHooks::instance().remove(*this); }
 
+NoFork::NoFork() { ForkHooks::instance().mutex.lock(); }
+
+NoFork::~NoFork() { ForkHooks::instance().mutex.unlock(); }
+
 }  // namespace tandem::detail

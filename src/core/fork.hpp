@@ -34,4 +34,14 @@ class ForkHook {
   ForkHook* next_ = nullptr;
 };
 
+/// While it lives no fork happens: for the moment between opening a descriptor and having noted it, when a child would
+/// inherit it unseen. Keep it short, and make no ForkHook meanwhile.
+class NoFork {
+ public:
+  NoFork();
+  ~NoFork();
+  NoFork(NoFork const&) = delete;
+  NoFork& operator=(NoFork const&) = delete;
+};
+
 }  // namespace tandem::detail

@@ -22,8 +22,13 @@ std::vector<Reply> Pipeline::execute() {
   auto replies = channel_->ask_all(commands, deadline);
   for (auto const& placed : scripts) {
     auto& reply = replies[placed.position];
+    if (!detail::is_unknown_script(reply)) continue;
     // Somebody's SCRIPT FLUSH came in between. It was not executed, so it may be sent again.
-    if (detail::is_unknown_script(reply)) reply = channel_->ask(placed.in_full, deadline, detail::Repeat::never);
+    try {
+      reply = channel_->ask(placed.in_full, deadline, detail::Repeat::never);
+    } catch (Unreachable const& fault) {
+      throw InDoubt{fault.what()};  // the rest of the pipeline was executed
+    }
   }
   return replies;
 }

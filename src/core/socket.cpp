@@ -18,27 +18,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-/// Begins or finishes one attempt; returns the descriptor, or -1 with errno set.
-int attempt(int family, sockaddr const* address, socklen_t length, Deadline deadline, Waiting& waiting) {
-  int const fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return -1;
-  int error = 0;
-  // A signal does not undo a connect: it goes on in the background, as with EINPROGRESS.
-  if (::connect(fd, address, length) != 0) error = errno;
-  if (error == EINPROGRESS || error == EINTR) {
-    socklen_t size = sizeof error;
-    if (!waiting.wait(fd, POLLOUT, deadline)) {
-      error = ETIMEDOUT;
-    } else if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
-      error = errno;
-    }
-  }
-  if (error == 0) return fd;
-  ::close(fd);
-  errno = error;
-  return -1;
-}
-
 void tune_tcp(int fd, Options const& options) {
   // Failure of any of these costs speed or notice of a dead peer, never a wrong answer: deadlines hold regardless.
   int const on = 1;
@@ -58,16 +37,55 @@ void tune_tcp(int fd, Options const& options) {
   throw Unreachable{fmt::format("tandem: cannot connect to {}: {}", options.endpoint(), why)};
 }
 
-int connect_unix(Options const& options, Deadline deadline, Waiting& waiting) {
+}  // namespace
+
+Socket::Socket(Options const& options, Deadline deadline, Waiting& waiting) {
+  try {
+    options.unix_socket.empty() ? connect_tcp(options, deadline, waiting) : connect_unix(options, deadline, waiting);
+  } catch (...) {
+    close();
+    throw;
+  }
+}
+
+Socket::~Socket() { close(); }
+
+void Socket::open(int family) noexcept {
+  NoFork const until_it_is_noted;
+  fd_ = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+void Socket::close() noexcept {
+  NoFork const until_it_is_forgotten;
+  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+}
+
+/// Tries one address; 0 when connected, else what was wrong with it.
+int Socket::attempt(int family, sockaddr const* address, socklen_t length, Deadline deadline, Waiting& waiting) {
+  close();
+  open(family);
+  if (fd_ < 0) return errno;
+  int error = 0;
+  // A signal does not undo a connect: it goes on in the background, as with EINPROGRESS.
+  if (::connect(fd_, address, length) != 0) error = errno;
+  if (error == EINPROGRESS || error == EINTR) {
+    socklen_t size = sizeof error;
+    if (!waiting.wait(fd_, POLLOUT, deadline)) return ETIMEDOUT;
+    if (::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+  }
+  return error;
+}
+
+void Socket::connect_unix(Options const& options, Deadline deadline, Waiting& waiting) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   options.unix_socket.copy(address.sun_path, sizeof address.sun_path - 1);
-  int const fd = attempt(AF_UNIX, reinterpret_cast<sockaddr const*>(&address), sizeof address, deadline, waiting);
-  if (fd < 0) unreachable(options, error_text(errno));
-  return fd;
+  auto const* const name = reinterpret_cast<sockaddr const*>(&address);
+  int const error = attempt(AF_UNIX, name, sizeof address, deadline, waiting);
+  if (error != 0) unreachable(options, error_text(error));
 }
 
-int connect_tcp(Options const& options, Deadline deadline, Waiting& waiting) {
+void Socket::connect_tcp(Options const& options, Deadline deadline, Waiting& waiting) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
@@ -84,18 +102,13 @@ int connect_tcp(Options const& options, Deadline deadline, Waiting& waiting) {
     // A silent address may not use up the time of those behind it.
     auto const now = steady_clock::now();
     auto const share = now + (deadline - now) / left;
-    int const fd = attempt(each->ai_family, each->ai_addr, each->ai_addrlen, share, waiting);
-    if (fd >= 0) {
-      tune_tcp(fd, options);
-      return fd;
-    }
+    int const error = attempt(each->ai_family, each->ai_addr, each->ai_addrlen, share, waiting);
+    if (error == 0) return tune_tcp(fd_, options);
     if (!reasons.empty()) reasons += "; ";
-    reasons += error_text(errno);
+    reasons += error_text(error);
   }
   unreachable(options, reasons);
 }
-
-}  // namespace
 
 bool poll_until(pollfd* fds, nfds_t count, Deadline deadline) {
   using namespace std::chrono;
@@ -116,11 +129,6 @@ bool poll_until(pollfd* fds, nfds_t count, Deadline deadline) {
 bool CallerWaits::wait(int fd, short events, Deadline deadline) {
   pollfd one{fd, events, 0};
   return poll_until(&one, 1, deadline);
-}
-
-int connect_socket(Options const& options, Deadline deadline, Waiting& waiting) {
-  return options.unix_socket.empty() ? connect_tcp(options, deadline, waiting)
-                                     : connect_unix(options, deadline, waiting);
 }
 
 std::string_view error_text(int error_number) noexcept {

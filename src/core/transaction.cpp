@@ -9,9 +9,11 @@
 namespace tandem {
 namespace {
 
+using std::chrono::steady_clock;
+
 std::string describe(std::span<std::string_view const> keys) {
   std::string out = "transaction";
-  for (auto const key : keys) out.append(&key == keys.data() ? " on " : ", ").append(key);
+  for (std::size_t i = 0; i < keys.size(); ++i) out.append(i == 0 ? " on " : ", ").append(keys[i]);
   return out;
 }
 
@@ -64,9 +66,21 @@ void Transaction::unwatch() noexcept {
   }
 }
 
+void Transaction::begin() {
+  // After a MULTI that is refused (an ACL, a proxy) the rest would be executed as it comes, watched or not. A server that
+  // takes one takes the next, so that only the first on each connection is waited for.
+  if (wire_.takes_multi()) return;
+  CommandBuffer command;
+  command.add(std::initializer_list<Argument>{"MULTI"});
+  wire_.send(command, deadline_);
+  wire_.receive_answer(deadline_).throw_if_error("MULTI");
+  wire_.note_that_it_takes_multi();
+  begun_ = true;
+}
+
 bool Transaction::commit(std::vector<Reply>& replies) {
   CommandBuffer commands;
-  commands.add(std::initializer_list<Argument>{"MULTI"});
+  if (!begun_) commands.add(std::initializer_list<Argument>{"MULTI"});
   commands.append(queued_);
   commands.add(std::initializer_list<Argument>{"EXEC"});
   try {
@@ -75,8 +89,11 @@ bool Transaction::commit(std::vector<Reply>& replies) {
     // Without all of it no EXEC, and without EXEC nothing happened.
     throw Unreachable{fault.what()};
   }
-  wire_.receive_answer(deadline_).throw_if_error("MULTI");
   std::optional<ServerError> rejected;
+  if (!begun_) {
+    auto const begun = wire_.receive_answer(deadline_);
+    if (begun.is_error()) rejected.emplace(begun.error_text(), describe(keys_) + " (it was executed one by one): MULTI");
+  }
   for (std::size_t i = 0; i < queued_.count(); ++i) {
     auto const queued = wire_.receive_answer(deadline_);
     if (queued.is_error() && !rejected) rejected.emplace(queued.error_text(), describe(keys_));
@@ -95,6 +112,7 @@ bool Transaction::commit(std::vector<Reply>& replies) {
 std::vector<Reply> detail::run_transaction(Channel& channel, std::span<std::string_view const> keys, Deadline deadline,
                                            void (*body)(void*, Transaction&), void* context) {
   for (;;) {
+    auto const begun = steady_clock::now();
     auto lease = channel.borrow(deadline);
     Transaction transaction{lease.wire(), keys, deadline};
     bool committing = false;
@@ -104,24 +122,29 @@ std::vector<Reply> detail::run_transaction(Channel& channel, std::span<std::stri
         transaction.unwatch();
         return {};
       }
+      if (steady_clock::now() >= deadline) throw Unreachable{"tandem: " + describe(keys) + ": not sent before the deadline"};
       transaction.watch();
+      transaction.begin();
       committing = true;
       std::vector<Reply> replies;
       if (transaction.commit(replies)) return replies;
     } catch (Error const& fault) {
-      if (!fault.poisons_connection()) {
+      // A wire that is whole has nothing to do with it: the server said no, or the fault is of something else in the body.
+      if (!fault.poisons_connection() || !lease.wire().broken()) {
         transaction.unwatch();
         throw;
       }
       // Until EXEC has left nothing can have been applied: begin again on a fresh connection, while there is time.
       if (committing && fault.in_doubt()) throw;
-      if (std::chrono::steady_clock::now() >= deadline) throw Unreachable{fault.what()};
+      if (steady_clock::now() >= deadline) throw Unreachable{fault.what()};
       continue;
     } catch (...) {
       transaction.unwatch();
       throw;
     }
-    if (std::chrono::steady_clock::now() >= deadline) {
+    // A try that does not end before the deadline would end in doubt.
+    auto const now = steady_clock::now();
+    if (now + (now - begun) >= deadline) {
       throw Conflict{"tandem: " + describe(keys) + ": others kept changing the keys until the deadline"};
     }
   }

@@ -5,7 +5,6 @@
 
 #include <fmt/core.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "core/hiredis.hpp"
 
@@ -35,6 +34,12 @@ redisReplyObjectFunctions* bounded(redisReplyObjectFunctions const* functions) {
   return &limited;
 }
 
+/// The socket is not hiredis' to close.
+void let_go(redisContext* context) noexcept {
+  if (context != nullptr) context->fd = REDIS_INVALID_FD;
+  redisFree(context);
+}
+
 redisContext* adopt(int fd) {
   redisOptions how{};
   how.type = REDIS_CONN_USERFD;
@@ -42,8 +47,7 @@ redisContext* adopt(int fd) {
   how.options = REDIS_OPT_NONBLOCK;
   auto* const context = redisConnectWithOptions(&how);
   if (context == nullptr || context->err != 0) {
-    if (context == nullptr) ::close(fd);
-    redisFree(context);  // closes it as well
+    let_go(context);
     throw Unreachable{"tandem: out of memory while connecting"};
   }
   context->reader->fn = bounded(context->reader->fn);
@@ -52,10 +56,10 @@ redisContext* adopt(int fd) {
 
 }  // namespace
 
-void Wire::FreeContext::operator()(redisContext* context) const noexcept { redisFree(context); }
+void Wire::FreeContext::operator()(redisContext* context) const noexcept { let_go(context); }
 
 Wire::Wire(Options const& options, Deadline deadline, Waiting& waiting)
-    : options_{options}, waiting_{waiting}, context_{adopt(connect_socket(options, deadline, waiting))} {
+    : options_{options}, waiting_{waiting}, socket_{options, deadline, waiting}, context_{adopt(descriptor())} {
   try {
     if (options_.tls.enabled && options_.unix_socket.empty()) shake_tls_hands(deadline);
     introduce(deadline);
@@ -67,15 +71,6 @@ Wire::Wire(Options const& options, Deadline deadline, Waiting& waiting)
 }
 
 Wire::~Wire() = default;
-
-int Wire::descriptor() const noexcept { return context_->fd; }
-
-void Wire::close_in_child() noexcept {
-  // Closes the child's copy only; the parent's conversation goes on.
-  ::close(context_->fd);
-  context_->fd = REDIS_INVALID_FD;
-  broken_ = true;
-}
 
 // -- handshake ----------------------------------------------------------------------------------------------------
 
@@ -312,7 +307,7 @@ std::optional<Reply> Wire::receive_if_here() {
 }
 
 bool Wire::is_quiet() noexcept {
-  if (broken_ || !of_this_process()) return false;
+  if (broken()) return false;
   auto const& reader = *context_->reader;
   if (reader.pos != reader.len || reader.ridx >= 0) return false;
   char byte = 0;

@@ -52,11 +52,15 @@ class Wire {
   /// Whether an idle wire can be used: not broken, and the server has neither closed it nor said anything unasked.
   [[nodiscard]] bool is_quiet() noexcept;
 
-  [[nodiscard]] bool broken() const noexcept { return broken_; }
+  [[nodiscard]] bool broken() const noexcept { return broken_ || !of_this_process(); }
   void break_off() noexcept { broken_ = true; }
   [[nodiscard]] bool of_this_process() const noexcept { return generation_ == fork_generation(); }
-  [[nodiscard]] int descriptor() const noexcept;
+  [[nodiscard]] int descriptor() const noexcept { return socket_.descriptor(); }
   [[nodiscard]] int protocol() const noexcept { return protocol_; }
+
+  /// Whether this server has been seen to accept MULTI, on this wire.
+  [[nodiscard]] bool takes_multi() const noexcept { return takes_multi_; }
+  void note_that_it_takes_multi() noexcept { takes_multi_ = true; }
 
  private:
   struct FreeContext {
@@ -67,7 +71,6 @@ class Wire {
     short wait_for = 0;
   };
 
-  void close_in_child() noexcept;
   void shake_tls_hands(Deadline deadline);
   void introduce(Deadline deadline);
   void introduce_in_resp2(Deadline deadline);
@@ -82,12 +85,13 @@ class Wire {
 
   Options const& options_;
   Waiting& waiting_;
+  Socket socket_;
   std::unique_ptr<redisContext, FreeContext> context_;
   std::optional<Tls> tls_{};
   unsigned generation_ = fork_generation();
   int protocol_ = 2;
   bool broken_ = false;
-  ForkHook fork_hook_{this, [](void* wire) noexcept { static_cast<Wire*>(wire)->close_in_child(); }};
+  bool takes_multi_ = false;
 };
 
 /// Sends `commands` and receives the answer to each.

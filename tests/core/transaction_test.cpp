@@ -191,22 +191,28 @@ TEST_F(TransactionTest, KeyChangedBeforeTheFirstReadIsNoConflict) {
 }
 
 TEST_F(TransactionTest, KeysThatKeepChangingEndInConflictAtTheDeadline) {
-  Client redis{server_.url() + "?command_timeout=200ms"};
-  auto const took = time_of([&] {
+  Client redis{server_.url() + "?command_timeout=300ms"};
+  auto const keep_changing = [this](Transaction& tx) {
+    ++begun_;
+    (void)tx.read("GET", "a");
+    own_.command("INCR", "a");
+    tx.queue("SET", "b", 1);
+  };
+  auto const outcome = [&]() -> std::string {
     try {
-      redis.transaction({"a"}, [this](Transaction& tx) {
-        ++begun_;
-        (void)tx.read("GET", "a");
-        own_.command("INCR", "a");
-        tx.queue("SET", "b", 1);
-      });
-      FAIL() << "it succeeded";
+      redis.transaction({"a", "b"}, keep_changing);
     } catch (Conflict const& conflict) {
-      EXPECT_THAT(conflict.what(), HasSubstr("transaction on a"));
+      return conflict.what();
+    } catch (Error const&) {
+      return "stalled";  // the machine stood still while the last try was on its way
     }
-  });
-  EXPECT_GE(took, 200ms);
-  EXPECT_LT(took, 200ms + stall);
+    return "succeeded";
+  };
+  std::string what;
+  for (int i = 0; i < 10 && (what.empty() || what == "stalled"); ++i) {
+    EXPECT_LT(time_of([&] { what = outcome(); }), 300ms + stall);
+  }
+  EXPECT_THAT(what, HasSubstr("transaction on a, b: others kept changing the keys"));
   EXPECT_GT(begun_, 1);
   EXPECT_EQ(value("b"), std::nullopt);
 }
@@ -250,7 +256,7 @@ TEST_F(TransactionTest, ThrowingFunctionAppliesNothingAndPassesItsException) {
   EXPECT_FALSE(watches(wire, "a"));
   EXPECT_THROW(redis_.transaction({"a"}, body), std::domain_error);
   EXPECT_THROW(redis_.transaction({"a"}, [](Transaction&) { throw 7; }), int);
-  EXPECT_EQ(add_one(own_), 1 + 0 * begun_);
+  EXPECT_EQ(value("b"), std::nullopt);
 }
 
 TEST_F(TransactionTest, WatchEndsWithTheTransaction) {
@@ -333,7 +339,7 @@ TEST_F(TransactionTest, MultiThatBecomesForbiddenSaysSoAndLeavesTheConnectionInS
     add_one(wire);
     FAIL() << "it was applied";
   } catch (ServerError const& error) {
-    EXPECT_THAT(error.what(), AllOf(HasSubstr("NOPERM"), HasSubstr("executed one by one")));
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("NOPERM"), HasSubstr("it was executed one by one")));
   }
   EXPECT_EQ(wire.command("ECHO", "in step").as<std::string>(), "in step");
 }

@@ -24,7 +24,7 @@ std::vector<Reply> run_transaction(Channel& channel, std::span<std::string_view 
 /// Made by `transaction()` of a `Client` or `Connection` and passed to its function, which may run several times.
 ///
 /// Cost:    2 round trips for a try that reads with one command and queues any number: WATCH with the first read,
-///          and MULTI ... EXEC. Each further read is one more.
+///          and MULTI ... EXEC. Each further read is one more, and so is the first MULTI on a connection.
 /// Threads: one at a time; it does not outlive the function's call.
 class Transaction {
  public:
@@ -56,6 +56,7 @@ class Transaction {
   Reply read_words(std::span<Argument const> words);
   void watch();
   void unwatch() noexcept;
+  void begin();
   /// EXEC's replies, or nothing when a watched key has changed.
   bool commit(std::vector<Reply>& replies);
 
@@ -64,6 +65,7 @@ class Transaction {
   Deadline deadline_;
   CommandBuffer queued_{};
   bool watching_ = false;
+  bool begun_ = false;  // MULTI has been said and accepted
 };
 
 }  // namespace tandem

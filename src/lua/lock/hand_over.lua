@@ -4,10 +4,20 @@
 -- it never stays behind the server's clock in microseconds.
 local function take_fence(state)
   local time = redis.call('TIME')
-  local last = tonumber(redis.call('HGET', state, 'fence') or 0)
+  local before = redis.call('HMGET', state, 'fence', 'released')
+  local last = tonumber(before[1] or 0)
   local fence = math.max(last + 1, time[1] * 1000000 + time[2])
   redis.call('HSET', state, 'fence', fence, 'since', time[1] * 1000 + math.floor(time[2] / 1000))
+  if before[1] ~= before[2] then redis.call('HSET', state, 'lost', last) end
   return fence
+end
+
+-- Whether the hold with that fence ended by its release, for one that is asked again because its answer was lost. Others
+-- may have held since; of those before them it is known which was the last that ended otherwise.
+local function was_released(state, fence)
+  local known = redis.call('HMGET', state, 'fence', 'released', 'lost')
+  local last, released, lost = tonumber(known[1] or 0), tonumber(known[2] or 0), tonumber(known[3] or 0)
+  return fence > 0 and (released == fence or last > fence and lost < fence)
 end
 
 -- Milliseconds for which a release has left the key free for strangers; 0 or less when it is ours to take.

@@ -7,31 +7,33 @@
 -- ARGV[2]  grant    integer milliseconds that a waiter has to take up a grant, > 0
 -- ARGV[3]  run      integer hand-offs in a row after which the key is left free once, for strangers; 0: never
 -- ARGV[4]  moment   integer milliseconds for which it is left free
+-- ARGV[5]  fence    integer of the hold that ends; 0 from a waiter, who has none yet
 --
--- returns 1  released by this call, or by an earlier one of the same token
+-- returns 1  released by this call, or by an earlier one for the same fence
 -- returns 0  this token holds nothing, and nobody else does
 -- returns 2  this token holds nothing, somebody else does
 -- retry: safe
 -- uses: hand_over
 local lock, waiters, state = KEYS[1], KEYS[2], KEYS[3]
-local token, grant, run, moment = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local token, grant, run, moment, fence = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local owner = redis.call('GET', lock)
 if owner ~= token then
   local led = redis.call('ZRANGE', waiters, 0, 0)[1] == token
   redis.call('ZREM', waiters, token)
   if led then name_leader(waiters, math.max(0, redis.call('PTTL', lock))) end
-  if redis.call('HGET', state, 'released') == token then return 1 end
+  if was_released(state, fence) then return 1 end
   return owner and 2 or 0
 end
 
-redis.call('HSET', state, 'released', token)
+-- First of all the command that frees memory: after it a server that has none left allows the others.
+redis.call('DEL', lock)
+redis.call('HSET', state, 'released', fence > 0 and ARGV[5] or redis.call('HGET', state, 'fence') or 0)
 if run > 0 and redis.call('ZCARD', waiters) > 0 and redis.call('HINCRBY', state, 'run', 1) > run then
   local time = redis.call('TIME')
   redis.call('HSET', state, 'run', 0, 'yielding', time[1] * 1000 + math.floor(time[2] / 1000) + moment)
-  redis.call('DEL', lock)
   name_leader(waiters, moment)
   return 1
 end
-if not hand_over(lock, waiters, state, grant) then redis.call('DEL', lock) end
+hand_over(lock, waiters, state, grant)
 return 1

@@ -1,0 +1,508 @@
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <tandem/client.hpp>
+#include <tandem/core/connection.hpp>
+#include <tandem/testing/redis_server.hpp>
+
+#include "support/fake_server.hpp"
+#include "support/fault_proxy.hpp"
+#include "support/patience.hpp"
+
+namespace tandem {
+namespace {
+
+using namespace std::chrono_literals;
+using support::eventually;
+using support::FakeServer;
+using support::FaultProxy;
+using support::stall;
+using support::time_of;
+using testing::RedisServer;
+using ::testing::HasSubstr;
+using Fault = FaultProxy::Fault;
+
+static_assert(std::is_copy_constructible_v<Client>, "a handle: copies share one core");
+static_assert(std::is_nothrow_move_constructible_v<Client>);
+
+std::string code_of(std::function<void()> const& call) {
+  try {
+    call();
+  } catch (ServerError const& error) {
+    return error.code();
+  }
+  return "no error";
+}
+
+/// Runs `body(number)` on so many threads at once, and waits for all of them.
+void on_threads(int count, std::function<void(int)> const& body) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < count; ++i) threads.emplace_back([&body, i] { body(i); });
+  for (auto& thread : threads) thread.join();
+}
+
+class ClientTest : public ::testing::Test {
+ protected:
+  explicit ClientTest(testing::RedisServerOptions options = {}) : server_{std::move(options)} {}
+
+  [[nodiscard]] Options options(std::string const& parameters = "") const {
+    return Options::from_url(server_.url() + parameters);
+  }
+
+  /// The numbers of the connections that a client named `name` has open.
+  std::set<long long> connections(std::string const& name) {
+    std::set<long long> out;
+    auto const list = own_.command("CLIENT", "LIST").as<std::string>();
+    for (std::size_t at = 0; at < list.size(); at = list.find('\n', at) + 1) {
+      auto const line = list.substr(at, list.find('\n', at) - at);
+      if (line.find(" name=" + name + " ") != std::string::npos) out.insert(std::stoll(line.substr(3)));
+    }
+    return out;
+  }
+
+  RedisServer server_;
+  Connection own_{server_.url()};
+};
+
+// ---- A handle ----
+
+TEST(ClientAbsenceTest, ConstructingWithNobodyListeningIsFine) {
+  EXPECT_NO_THROW((Client{"redis://no-such-host.invalid"}));
+  EXPECT_NO_THROW((Client{"unix:///no/such/redis.sock"}));
+}
+
+TEST(ClientAbsenceTest, BadOptionsAreRefusedBeforeAnyIo) {
+  EXPECT_THROW(Client{"http://localhost"}, std::invalid_argument);
+  Options options;
+  options.command_timeout = 0ms;
+  EXPECT_THROW(Client{options}, std::invalid_argument);
+}
+
+TEST_F(ClientTest, CopiesShareTheirConnections) {
+  Client first{server_.url()};
+  auto const id = first.command("CLIENT", "ID").as<int>();
+  Client second{first};
+  EXPECT_EQ(second.command("CLIENT", "ID").as<int>(), id);
+  Client third{"unix:///no/such/redis.sock"};
+  third = second;
+  EXPECT_EQ(third.command("CLIENT", "ID").as<int>(), id);
+}
+
+TEST_F(ClientTest, OneThreadKeepsOneConnection) {
+  Client redis{server_.url()};
+  auto const id = redis.command("CLIENT", "ID").as<int>();
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(redis.command("CLIENT", "ID").as<int>(), id);
+}
+
+TEST_F(ClientTest, ClosesItsConnectionsWhenTheLastHandleGoes) {
+  {
+    Client redis{options("?name=mine")};
+    auto const copy = redis;
+    on_threads(4, [&](int) { redis.command("PING"); });
+    EXPECT_GE(connections("mine").size(), 1U);
+  }
+  EXPECT_TRUE(eventually([&] { return connections("mine").empty(); }));
+}
+
+// ---- Many threads ----
+
+TEST_F(ClientTest, SixteenThreadsGetTheirOwnRepliesAndLoseNothing) {
+  Client redis{options("?command_timeout=60s&connect_timeout=60s")};
+  on_threads(16, [&](int thread) {
+    for (int i = 0; i < 300; ++i) {
+      auto const text = std::to_string(thread) + ":" + std::to_string(i);
+      ASSERT_EQ(redis.command("ECHO", text).as<std::string>(), text);
+      redis.command("INCR", "n");
+      auto const replies = redis.pipeline().command("INCR", "n").command("ECHO", text).execute();
+      ASSERT_EQ(replies[1].as<std::string>(), text);
+    }
+  });
+  EXPECT_EQ(own_.command("GET", "n").as<int>(), 16 * 300 * 2);
+}
+
+TEST_F(ClientTest, OpensNoMoreConnectionsThanAllowed) {
+  auto bounded = options("?name=bounded&command_timeout=60s");
+  bounded.max_connections = 3;
+  Client redis{bounded};
+  std::atomic<std::size_t> most = 0;
+  std::atomic<bool> over = false;
+  std::thread watcher{[&] {
+    while (!over) most = std::max(most.load(), connections("bounded").size());
+  }};
+  on_threads(8, [&](int) {
+    for (int i = 0; i < 10; ++i) redis.command("BLPOP", "nothing", 0.005);  // long enough that all of them overlap
+  });
+  over = true;
+  watcher.join();
+  EXPECT_EQ(most, 3U);
+}
+
+TEST_F(ClientTest, CallThatFindsNoFreeConnectionIsUnreachableAtTheDeadline) {
+  auto bounded = options("?command_timeout=300ms");
+  bounded.max_connections = 1;
+  Client redis{bounded};
+  redis.command("PING");
+  std::thread other{[&] { EXPECT_THROW(redis.command("BLPOP", "nothing", 0), InDoubt); }};
+  ASSERT_TRUE(eventually([&] { return own_.command("CLIENT", "LIST").as<std::string>().find("cmd=blpop") != std::string::npos; }));
+  auto const took = time_of([&] {
+    try {
+      redis.command("PING");
+    } catch (Unreachable const& fault) {
+      EXPECT_THAT(fault.what(), HasSubstr("all 1 connections"));
+    }
+  });
+  EXPECT_LT(took, 300ms + stall);
+  other.join();
+  EXPECT_EQ(redis.command("PING").as<std::string>(), "PONG");
+}
+
+TEST_F(ClientTest, FreedConnectionGoesToWhoWaitsForIt) {
+  auto bounded = options("?command_timeout=60s");
+  bounded.max_connections = 1;
+  Client redis{bounded};
+  std::thread other{[&] { EXPECT_FALSE(redis.command("BLPOP", "list", 30).is_nil()); }};
+  ASSERT_TRUE(eventually([&] { return own_.command("CLIENT", "LIST").as<std::string>().find("cmd=blpop") != std::string::npos; }));
+  std::thread waiting{[&] { EXPECT_EQ(redis.command("PING").as<std::string>(), "PONG"); }};
+  own_.command("LPUSH", "list", "x");
+  waiting.join();
+  other.join();
+}
+
+// ---- The server goes away ----
+
+TEST_F(ClientTest, AbsentServerIsUnreachableWithinTheConnectTimeout) {
+  server_.kill();
+  Client redis{options("?connect_timeout=200ms&command_timeout=20s")};
+  auto const took = time_of([&] { EXPECT_THROW(redis.command("PING"), Unreachable); });
+  EXPECT_GE(took, 100ms);  // it tried again for a while
+  EXPECT_LT(took, 200ms + stall);
+}
+
+TEST_F(ClientTest, AbsentServerIsUnreachableWithinTheCommandTimeout) {
+  server_.kill();
+  Client redis{options("?connect_timeout=20s&command_timeout=200ms")};
+  auto const took = time_of([&] { EXPECT_THROW(redis.command("PING"), Unreachable); });
+  EXPECT_LT(took, 200ms + stall);
+}
+
+TEST_F(ClientTest, RestartOfTheServerGoesUnnoticed) {
+  Client redis{server_.url()};
+  for (int i = 0; i < 3; ++i) {
+    redis.command("SET", "k", i);
+    server_.restart();
+    EXPECT_TRUE(redis.command("GET", "k").is_nil());  // an empty server, and no error
+  }
+}
+
+TEST_F(ClientTest, CallWaitsForAServerThatIsOnItsWayBack) {
+  Client redis{options("?connect_timeout=20s&command_timeout=20s")};
+  redis.command("PING");
+  server_.kill();
+  std::thread starter{[&] {
+    std::this_thread::sleep_for(100ms);  // so that the call is there before the server
+    server_.restart();
+  }};
+  EXPECT_EQ(redis.command("PING").as<std::string>(), "PONG");
+  starter.join();
+}
+
+TEST_F(ClientTest, ReconnectsAsWhoItWas) {
+  own_.command("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all");
+  Client redis{"unix://app:secret@" + server_.socket_path() + "?db=4&name=billing"};
+  auto const id = redis.command("CLIENT", "ID").as<int>();
+  own_.command("CLIENT", "KILL", "ID", id);
+  EXPECT_THAT(redis.command("CLIENT", "LIST").as<std::string>(), HasSubstr("name=billing"));
+  EXPECT_NE(redis.command("CLIENT", "ID").as<int>(), id);
+  EXPECT_EQ(redis.command("ACL", "WHOAMI").as<std::string>(), "app");
+  redis.command("SET", "k", "v");
+  EXPECT_EQ(own_.command("EXISTS", "k").as<int>(), 0);
+  own_.command("SELECT", 4);
+  EXPECT_EQ(own_.command("EXISTS", "k").as<int>(), 1);
+}
+
+TEST_F(ClientTest, ConnectionClosedWhileIdleIsReplacedWithoutAnError) {
+  Client redis{options("?name=idle")};
+  for (int i = 0; i < 20; ++i) {
+    redis.command("INCR", "n");
+    own_.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+  }
+  EXPECT_EQ(own_.command("GET", "n").as<int>(), 20);
+}
+
+TEST_F(ClientTest, CommandCutBeforeItsEndIsSentAgainBecauseItWasNotExecuted) {
+  Client redis{options("?command_timeout=2s")};
+  redis.command("PING");
+  std::string const large(8 << 20, 'x');
+  server_.pause();
+  std::thread killer{[&] {
+    std::this_thread::sleep_for(50ms);  // the socket's buffers fill, and most of the request waits
+    server_.restart();
+  }};
+  EXPECT_EQ(redis.command("SET", "k", large).as<std::string>(), "OK");
+  killer.join();
+}
+
+TEST_F(ClientTest, LostReplyIsInDoubtAndNotRepeated) {
+  FaultProxy proxy{server_};
+  Client redis{proxy.url()};
+  redis.command("INCR", "n");
+  proxy.next("INCR", Fault::cut_after_request);
+  EXPECT_THROW(redis.command("INCR", "n"), InDoubt);
+  proxy.next("INCR", Fault::cut_in_reply);
+  EXPECT_THROW(redis.command("INCR", "n"), InDoubt);
+  proxy.next("INCR", Fault::cut_before_request);
+  EXPECT_THROW(redis.command("INCR", "n"), InDoubt);
+  EXPECT_EQ(redis.command("INCR", "n").as<int>(), 4);
+}
+
+TEST_F(ClientTest, HandshakeThatIsCutIsMadeAgain) {
+  FaultProxy proxy{server_};
+  for (auto const fault : {Fault::cut_before_request, Fault::cut_in_request, Fault::cut_after_request, Fault::cut_in_reply}) {
+    proxy.next("HELLO", fault);
+    Client redis{proxy.url()};
+    EXPECT_EQ(redis.command("PING").as<std::string>(), "PONG");
+  }
+}
+
+// ---- Deadlines ----
+
+TEST_F(ClientTest, PausedServerLeavesACallInDoubtAtTheDeadline) {
+  Client redis{options("?command_timeout=200ms")};
+  redis.command("PING");
+  server_.pause();
+  auto const took = time_of([&] { EXPECT_THROW(redis.command("INCR", "n"), InDoubt); });
+  EXPECT_GE(took, 200ms);
+  EXPECT_LT(took, 200ms + stall);
+  server_.resume();
+  EXPECT_GE(redis.command("INCR", "n").as<int>(), 1);
+}
+
+TEST_F(ClientTest, PausedServerIsUnreachableForWhoHasNoConnection) {
+  Client redis{options("?command_timeout=200ms&connect_timeout=100ms")};
+  server_.pause();
+  auto const took = time_of([&] { EXPECT_THROW(redis.command("INCR", "n"), Unreachable); });
+  EXPECT_LT(took, 200ms + stall);
+  server_.resume();
+  EXPECT_EQ(redis.command("INCR", "n").as<int>(), 1);
+}
+
+TEST_F(ClientTest, TimedOutConnectionIsNeverUsedAgain) {
+  Client redis{options("?command_timeout=100ms&connect_timeout=20s")};
+  for (int i = 0; i < 5; ++i) {
+    auto const id = redis.command("CLIENT", "ID").as<int>();
+    server_.pause();
+    EXPECT_THROW(redis.command("ECHO", "late"), InDoubt);
+    server_.resume();
+    // A stalled machine may let this one run out of time too; it must never get the late reply.
+    auto const ask = [&] {
+      try {
+        EXPECT_EQ(redis.command("ECHO", "next").as<std::string>(), "next");
+        EXPECT_NE(redis.command("CLIENT", "ID").as<int>(), id);
+        return true;
+      } catch (Error const&) {
+        return false;
+      }
+    };
+    EXPECT_TRUE(eventually(ask));
+  }
+}
+
+TEST_F(ClientTest, AnswerThatNobodyAskedForEndsItsConnection) {
+  FakeServer const server{"GET", "+first\r\n+unasked\r\n"};
+  Client redis{server.url()};
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(redis.command("GET", "k").as<std::string>(), "first");
+  EXPECT_EQ(server.connections(), 5);
+}
+
+// ---- The server says no ----
+
+TEST_F(ClientTest, WrongPasswordIsAServerErrorAndTheRightOneThenWorks) {
+  own_.command("CONFIG", "SET", "requirepass", "right");
+  Client wrong{"unix://:wrong@" + server_.socket_path()};
+  Client none{server_.url()};
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(code_of([&] { wrong.command("PING"); }), "WRONGPASS");
+    EXPECT_EQ(code_of([&] { none.command("PING"); }), "NOAUTH");
+  }
+  own_.command("CONFIG", "SET", "requirepass", "wrong");
+  EXPECT_EQ(wrong.command("PING").as<std::string>(), "PONG");
+  own_.command("CONFIG", "SET", "requirepass", "");
+  EXPECT_EQ(none.command("PING").as<std::string>(), "PONG");
+}
+
+TEST_F(ClientTest, RefusedHandshakesUseUpNoConnections) {
+  own_.command("CONFIG", "SET", "requirepass", "right");
+  auto bounded = options();
+  bounded.max_connections = 1;
+  Client redis{bounded};
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(code_of([&] { redis.command("PING"); }), "NOAUTH");
+  own_.command("CONFIG", "SET", "requirepass", "");
+  EXPECT_EQ(redis.command("PING").as<std::string>(), "PONG");
+}
+
+TEST_F(ClientTest, FullServerSaysOomAndThenWorksAgain) {
+  Client redis{server_.url()};
+  own_.command("CONFIG", "SET", "maxmemory", 1);
+  EXPECT_EQ(code_of([&] { redis.command("SET", "k", "v"); }), "OOM");
+  EXPECT_TRUE(redis.command("GET", "k").is_nil());
+  own_.command("CONFIG", "SET", "maxmemory", 0);
+  EXPECT_EQ(redis.command("SET", "k", "v").as<std::string>(), "OK");
+}
+
+TEST_F(ClientTest, ReplicaSaysReadonlyAndThenWorksAgain) {
+  Client redis{server_.url()};
+  own_.command("REPLICAOF", "127.0.0.1", 1);  // of a master that is not there
+  EXPECT_EQ(code_of([&] { redis.command("SET", "k", "v"); }), "READONLY");
+  own_.command("REPLICAOF", "NO", "ONE");
+  EXPECT_EQ(redis.command("SET", "k", "v").as<std::string>(), "OK");
+}
+
+TEST_F(ClientTest, ForbiddenCommandSaysNopermAndOthersWork) {
+  own_.command("ACL", "SETUSER", "app", "on", ">secret", "~*", "+@all", "-del");
+  Client redis{"unix://app:secret@" + server_.socket_path()};
+  EXPECT_EQ(code_of([&] { redis.command("DEL", "k"); }), "NOPERM");
+  EXPECT_EQ(redis.command("SET", "k", "v").as<std::string>(), "OK");
+  own_.command("ACL", "SETUSER", "app", "+del");
+  EXPECT_EQ(redis.command("DEL", "k").as<int>(), 1);
+}
+
+class ClientOfALoadingServerTest : public ClientTest {
+ protected:
+  ClientOfALoadingServerTest()
+      : ClientTest{{.arguments = {"--enable-debug-command", "yes", "--loading-process-events-interval-bytes", "1024"}}} {}
+};
+
+TEST_F(ClientOfALoadingServerTest, SaysLoadingAndThenWorksAgain) {
+  Client redis{options("?connect_timeout=20s&command_timeout=20s")};
+  redis.command("PING");
+  auto pipeline = own_.pipeline();
+  for (int i = 0; i < 2000; ++i) pipeline.command("SET", i, "value");
+  (void)pipeline.execute();
+  own_.command("CONFIG", "SET", "key-load-delay", 500);  // microseconds for each of them
+  std::thread loader{[&] { Connection{options("?command_timeout=60s")}.command("DEBUG", "RELOAD"); }};
+  EXPECT_TRUE(eventually([&] { return code_of([&] { redis.command("GET", "k"); }) == "LOADING"; }));
+  loader.join();
+  EXPECT_EQ(redis.command("GET", 7).as<std::string>(), "value");
+}
+
+// ---- Under attack ----
+
+/// Eight threads that count and echo, and what came of it.
+class Hammer {
+ public:
+  explicit Hammer(Client const& redis) {
+    for (int t = 0; t < 8; ++t) threads_.emplace_back([this, redis, t] { run(redis, t); });
+  }
+  Hammer(Hammer const&) = delete;
+  Hammer& operator=(Hammer const&) = delete;
+  ~Hammer() { stop(); }
+
+  void stop() {
+    over_ = true;
+    for (auto& thread : threads_) {
+      if (thread.joinable()) thread.join();
+    }
+  }
+
+  [[nodiscard]] long long acknowledged() const { return acknowledged_; }
+  [[nodiscard]] long long in_doubt() const { return in_doubt_; }
+  [[nodiscard]] long long wrong() const { return wrong_; }
+
+ private:
+  void run(Client redis, int thread) {
+    for (long long i = 0; !over_; ++i) {
+      try {
+        auto const text = std::to_string(thread) + ":" + std::to_string(i);
+        if (redis.command("ECHO", text).as<std::string>() != text) ++wrong_;
+      } catch (Error const&) {
+        // Killed in mid-call; only a wrong answer counts.
+      }
+      try {
+        redis.command("INCR", "n");
+        ++acknowledged_;
+      } catch (InDoubt const&) {
+        ++in_doubt_;
+      } catch (Unreachable const&) {
+        // It did not happen.
+      } catch (ServerError const& error) {
+        if (error.code() != "LOADING") ++wrong_;  // nor did it then
+      }
+    }
+  }
+
+  std::atomic<bool> over_ = false;
+  std::atomic<long long> acknowledged_ = 0;
+  std::atomic<long long> in_doubt_ = 0;
+  std::atomic<long long> wrong_ = 0;
+  std::vector<std::thread> threads_{};
+};
+
+TEST_F(ClientTest, KillingItsConnectionsUnderLoadGivesNoWrongReplyAndNoWrongCount) {
+  Hammer hammer{Client{server_.url()}};
+  for (int i = 0; i < 100; ++i) {
+    auto const before = hammer.acknowledged();
+    ASSERT_TRUE(eventually([&] { return hammer.acknowledged() > before + 8; }));
+    own_.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+  }
+  hammer.stop();
+  EXPECT_EQ(hammer.wrong(), 0);
+  auto const count = own_.command("GET", "n").as<long long>();
+  EXPECT_GE(count, hammer.acknowledged());
+  EXPECT_LE(count, hammer.acknowledged() + hammer.in_doubt());
+}
+
+class ClientOfAPersistentServerTest : public ClientTest {
+ protected:
+  ClientOfAPersistentServerTest() : ClientTest{{.persistent = true}} {}
+};
+
+TEST_F(ClientOfAPersistentServerTest, RestartsUnderLoadGiveNoWrongReplyAndNoWrongCount) {
+  Hammer hammer{Client{server_.url()}};
+  for (int i = 0; i < 5; ++i) {
+    auto const before = hammer.acknowledged();
+    ASSERT_TRUE(eventually([&] { return hammer.acknowledged() > before + 100; }));
+    server_.restart();
+  }
+  hammer.stop();
+  EXPECT_EQ(hammer.wrong(), 0);
+  auto const count = Connection{server_.url()}.command("GET", "n").as<long long>();
+  EXPECT_GE(count, hammer.acknowledged());
+  EXPECT_LE(count, hammer.acknowledged() + hammer.in_doubt());
+}
+
+TEST_F(ClientTest, ExhaustedDescriptorsAreUnreachableAndThenItWorksAgain) {
+  Client redis{options("?connect_timeout=100ms")};
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  auto const next_descriptor = ::dup(0);
+  ::close(next_descriptor);
+  rlimit const none{static_cast<rlim_t>(next_descriptor), before.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &none);
+  auto const took = time_of([&] {
+    try {
+      redis.command("PING");
+      ADD_FAILURE() << "it connected without a descriptor";
+    } catch (Unreachable const& fault) {
+      EXPECT_THAT(fault.what(), HasSubstr("Too many open files"));
+    }
+  });
+  EXPECT_LT(took, 100ms + stall);
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(redis.command("PING").as<std::string>(), "PONG");
+}
+
+}  // namespace
+}  // namespace tandem
