@@ -16,7 +16,8 @@ void compare_tallies(std::map<std::string, Count> const& found, Tally const& exp
   for (auto const& [key, times] : expected) {
     auto const entry = found.find(key);
     auto const counted = entry == found.end() ? 0 : entry->second.times;
-    if (counted != times) out.push_back(fmt::format("'{}' was counted {} times, not {}", printable(key), counted, times));
+    if (counted != times)
+      out.push_back(fmt::format("'{}' was counted {} times, not {}", printable(key), counted, times));
   }
   for (auto const& [key, count] : found) {
     if (!expected.contains(key)) {

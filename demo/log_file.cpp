@@ -35,7 +35,7 @@ LogFile::~LogFile() {
 
 LogFile LogFile::of_this_machine() {
   constexpr std::int64_t tiny = 4096;
-  for (auto const* path : {"/var/log/dpkg.log", "/var/log/syslog", "/var/log/messages", "/var/log/apt/term.log",
+  for (auto const* path : {dpkg_log, "/var/log/syslog", "/var/log/messages", "/var/log/apt/term.log",
                            "/var/log/alternatives.log", "/var/log/bootstrap.log"}) {
     try {
       if (LogFile log{path}; log.size() >= tiny) return log;

@@ -22,6 +22,8 @@ class LogFile {
   LogFile& operator=(LogFile&&) = delete;
   ~LogFile();
 
+  static constexpr char const* dpkg_log = "/var/log/dpkg.log";
+
   /// The machine's own dpkg log; where that is missing or tiny, another log that it has.
   static LogFile of_this_machine();
 

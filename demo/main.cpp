@@ -10,7 +10,7 @@
 #include "run.hpp"
 
 int main(int argc, char** argv) {
-  std::setlocale(LC_CTYPE, "");  // which of a log's characters the terminal can show
+  std::setlocale(LC_CTYPE, "");  // NOLINT(concurrency-mt-unsafe): there is one thread. What a terminal can show.
   try {
     auto const arguments = demo::Arguments::from(argc, argv);
     if (arguments.help) {

@@ -45,7 +45,7 @@ void figures_of_the_killing(Figure figure, Record const& record) {
                                     successor->second.worker, successor->first));
   }
   figure("dropped", fmt::format("chunk {}, half counted; counted again by {}, in the tally once", chunk,
-                                     counted(again, "worker")));
+                                counted(again, "worker")));
 }
 
 }  // namespace
@@ -75,8 +75,8 @@ void print_results(Screen& screen, Together const& together) {
   }
   if (together.commands) {
     auto const rate = static_cast<double>(*together.commands) / std::chrono::duration<double>{together.took}.count();
-    figure("commands", fmt::format("{}, {} a second", grouped(*together.commands),
-                                   grouped(static_cast<std::int64_t>(rate))));
+    figure("commands",
+           fmt::format("{}, {} a second", grouped(*together.commands), grouped(static_cast<std::int64_t>(rate))));
   }
   screen.print("");
 }

@@ -31,7 +31,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Signals are waited for, so that nothing is interrupted half-way. Make it after the team, which keeps the usual ones.
+/// While it lives signals are waited for, so that nothing is interrupted half-way.
 class Signals {
  public:
   Signals() {
@@ -39,14 +39,14 @@ class Signals {
     for (auto const signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGTSTP, SIGCHLD, SIGWINCH}) {
       ::sigaddset(&awaited_, signal);
     }
-    ::sigprocmask(SIG_BLOCK, &awaited_, &before_);
+    ::pthread_sigmask(SIG_BLOCK, &awaited_, &before_);
   }
   Signals(Signals const&) = delete;
   Signals& operator=(Signals const&) = delete;
-  ~Signals() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
+  ~Signals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
   /// The next signal; 0 when none comes for that long.
-  int wait(std::chrono::milliseconds longest) const {
+  [[nodiscard]] int wait(std::chrono::milliseconds longest) const {
     timespec const time{0, std::chrono::nanoseconds{longest}.count()};
     return std::max(0, ::sigtimedwait(&awaited_, nullptr, &time));
   }
@@ -74,7 +74,7 @@ class Leftovers {
 };
 
 tandem::Options server_options(std::string const& url) try {
-  auto const options = tandem::Options::from_url(url);
+  auto options = tandem::Options::from_url(url);
   tandem::Connection{options}.command("PING").throw_if_error();
   return options;
 } catch (std::invalid_argument const& error) {
@@ -164,13 +164,13 @@ Record look_on(Job const& job, Shared& shared, Team& team, Signals const& signal
 
 /// The count by many processes. Whatever it begins is gone when it returns.
 Together count_together(Job const& job, int workers, Screen& screen, Titles const& titles) {
+  Signals const signals;
   Shared shared{tandem::Client{job.redis}, job.run};
   Leftovers const leftovers{shared};
   auto const commands_before = commands_executed(shared);
   auto const begin = Clock::now();
 
   Team team{workers, [&job](int number) { work(job, number); }};
-  Signals const signals;
   Together result{.record = look_on(job, shared, team, signals, screen, titles), .took = Clock::now() - begin};
   result.workers = workers;
   result.chunks = job.chunks;
@@ -192,19 +192,23 @@ Together count_together(Job const& job, int workers, Screen& screen, Titles cons
 bool run(Arguments const& arguments) {
   Screen screen;
   auto log = arguments.file.empty() ? LogFile::of_this_machine() : LogFile{arguments.file};
+  if (arguments.file.empty() && log.path() != LogFile::dpkg_log) {
+    screen.print(fmt::format("{} is missing or tiny: another log will do", LogFile::dpkg_log));
+  }
+  auto const chunks = number_of_chunks(log.size());
   std::optional<tandem::testing::RedisServer> own_server;
   auto redis = server_options(arguments.redis ? *arguments.redis : own_server.emplace().url());
-  Titles const titles{fmt::format("tandem-demo: {} processes count {} ({} bytes)", arguments.workers,
-                                  printable(log.path()), grouped(log.size())),
-                      fmt::format("through {} {}", arguments.redis ? "the server" : "its own server",
-                                  redis.endpoint())};
-  Job const job{
-      .log = std::move(log), .chunks = number_of_chunks(log.size()), .redis = std::move(redis), .run = name_of_run()};
+  Titles const titles{
+      fmt::format("tandem-demo: {} processes count {} ({} bytes)", arguments.workers, printable(log.path()),
+                  grouped(log.size())),
+      fmt::format("through {} {}", arguments.redis ? "the server" : "its own server", redis.endpoint())};
+  Job const job{.log = std::move(log), .chunks = chunks, .redis = std::move(redis), .run = name_of_run()};
 
   auto const together = count_together(job, arguments.workers, screen, titles);
   own_server.reset();
 
   print_results(screen, together);
+  screen.print("One process counts alone now, to compare ...", Style::faint);
   auto const alone = count_alone(job.log, job.keys);
   auto const faults = disagreements(together.record, alone, job.chunks);
   print_verdict(screen, alone, faults);

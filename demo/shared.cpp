@@ -23,7 +23,8 @@ void Shared::erase_all() {
     redis.command("DEL", fmt::format("stats:{}:lines{}", run_, part));
   }
   redis.command("DEL", report_lock.name());
-  for (auto const* part : {"waiters", "state"}) redis.command("DEL", fmt::format("{{{}}}:{}", report_lock.name(), part));
+  for (auto const* part : {"waiters", "state"})
+    redis.command("DEL", fmt::format("{{{}}}:{}", report_lock.name(), part));
 }
 
 }  // namespace demo

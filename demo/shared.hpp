@@ -26,12 +26,12 @@ struct Shared {
   void erase_all();
 
   tandem::Client redis;
-  tandem::Counter next_chunk;                            // hands out the chunks
-  tandem::SharedMap<std::string, Count> tally;           // the result
-  tandem::SharedMap<std::int64_t, Finished> finished;    // chunk -> who finished it
-  tandem::RollingCounter lines;                          // how many of them in each period
-  tandem::Lock report_lock;                              // who has it may write the report
-  tandem::SharedMap<std::uint64_t, Holding> holdings;    // fence -> what was done under it
+  tandem::Counter next_chunk;                          // hands out the chunks
+  tandem::SharedMap<std::string, Count> tally;         // the result
+  tandem::SharedMap<std::int64_t, Finished> finished;  // chunk -> who finished it
+  tandem::RollingCounter lines;                        // how many of them in each period
+  tandem::Lock report_lock;                            // who has it may write the report
+  tandem::SharedMap<std::uint64_t, Holding> holdings;  // fence -> what was done under it
 
  private:
   std::string run_;

@@ -66,6 +66,7 @@ Keys::Keys(LogFile const& log) {
   });
 
   std::vector<std::pair<std::int64_t, std::string>> commonest;
+  commonest.reserve(seen.size());
   for (auto const& [key, times] : seen) commonest.emplace_back(-times, key);
   std::sort(commonest.begin(), commonest.end());
   commonest.resize(std::min(commonest.size(), most));

@@ -19,6 +19,8 @@ namespace {
 [[noreturn]] void live(std::function<void(int)> const& work, int number, pid_t parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(1);  // it ended before that
+  sigset_t none{};
+  ::pthread_sigmask(SIG_SETMASK, &none, nullptr);  // whatever our parent does about signals
   try {
     work(number);
     ::_exit(0);  // what we have inherited is not ours to destroy

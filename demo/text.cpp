@@ -28,6 +28,7 @@ std::string printable(std::string_view bytes) {
   while (!bytes.empty()) {
     wchar_t character = 0;
     std::mbstate_t state{};
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): it is not, with a state of our own
     auto length = std::mbrtowc(&character, bytes.data(), bytes.size(), &state);
     auto const known = length != 0 && length <= bytes.size();  // 0: a NUL; huge: no such character
     if (known && ::wcwidth(character) == 1) {

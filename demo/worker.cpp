@@ -1,7 +1,9 @@
 #include "worker.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
+#include <random>
 #include <span>
 #include <stdexcept>
 #include <utility>
@@ -37,8 +39,11 @@ class Worker {
   void run() {
     for (auto chunk = take(); chunk < job_.chunks; chunk = take()) count(chunk);
 
-    // What is still unfinished was dropped by a worker that died, or is in somebody's hands right now: no harm then.
-    for (auto chunk : unfinished()) {
+    // What is unfinished now was dropped by a worker that died, or is in somebody's hands: then counting it twice does
+    // no harm. Each worker begins at another one.
+    auto rest = unfinished();
+    std::shuffle(rest.begin(), rest.end(), std::minstd_rand{static_cast<unsigned>(number_)});
+    for (auto chunk : rest) {
       if (!shared_.finished.contains(chunk)) count(chunk);
     }
   }
@@ -86,11 +91,11 @@ class Worker {
   }
 
   void add(std::int64_t chunk, std::span<std::pair<std::string, std::int64_t> const> counts) {
-    for (auto const& [key, times] : counts) {
-      certainly([&, n = times] {
-        return shared_.tally.update(key, [&](std::optional<Count> count) {
+    for (auto const& entry : counts) {
+      certainly([&] {
+        return shared_.tally.update(entry.first, [&](std::optional<Count> count) {
           auto now = std::move(count).value_or(Count{});
-          now.add(chunk, n);
+          now.add(chunk, entry.second);
           return now;
         });
       });

@@ -382,7 +382,7 @@ void LockAgent::serve_given_back(Deadline now) {
     Argument const arguments[] = {each.token, grant_time.count(), 0, 0, 0};
     auto const command = script_command(scripts::lock_release, true, keys, arguments);
     (void)events_.send(command, [this, token = each.token](ReplyView const* reply) {
-      if (reply == nullptr) return;
+      if (reply == nullptr || reply->is_error()) return;  // a server that loads, or follows another, may do it later
       std::lock_guard const guard{mutex_};
       std::erase_if(given_back_, [&](GivenBack const& waiting) { return waiting.token == token; });
     });

@@ -198,9 +198,8 @@ RollingCounter::State::Seen RollingCounter::State::see(Transaction& tx) const {
 /// Until when the period that begins at `start`, and so a bare INCRBY, is right: the server said `seen.time` after
 /// `seen.asked`, so by its clock no more has passed since than by ours, but for drift.
 std::chrono::nanoseconds RollingCounter::State::trusted_until(Seen const& seen, sys_seconds start) const {
-  auto const left = start_of_period(start) + period - seen.time;  // may be thousands of years
-  std::chrono::nanoseconds sure = trust;
-  if (left <= trust) sure = left - seen.fraction - time_resolution;
+  auto const left = std::clamp(start_of_period(start) + period - seen.time, seconds{0}, trust);
+  std::chrono::nanoseconds const sure = left - seen.fraction - time_resolution;
   return seen.asked + sure - sure / drift_divisor;
 }
 
@@ -259,9 +258,7 @@ void RollingCounter::State::write_missing_start(Deadline deadline) {
       seen = see(tx);
       if (!seen.start) tx.queue("SET", start_key, to_text(start_of_period(seen.time)));
     });
-    auto const current = start_of_period(seen.time);
-    auto const start = seen.start.value_or(current);
-    if (start >= current) plain_until = trusted_until(seen, start);
+    plain_until = trusted_until(seen, seen.start.value_or(start_of_period(seen.time)));
   } catch (Error const&) {
     // The add itself succeeded, and that is what the caller asked. Knowing nothing, the next add mends it.
   }

@@ -203,7 +203,7 @@ bool HashScan::State::read_on() {
 
 void HashScan::State::begin_anew(std::string in_run) {
   run = std::move(in_run);
-  cursor = "0";
+  cursor.assign(1, '0');  // not = "0": g++ 12 warns of it without a reason (its bug 105651)
   scan_is_complete = false;
 }
 

@@ -160,10 +160,12 @@ TEST(ReportTest, IsTornWhenTwoWriteItAtOnce) {
   EXPECT_TRUE(report.state().whole);
   EXPECT_EQ(report.state().fence, one.fence());
 
-  std::thread meanwhile{[&] { report.write(other, {"another"}); }};
-  report.write(one, {"a line"});
-  meanwhile.join();
-  EXPECT_FALSE(report.state().whole);
+  EXPECT_TRUE(eventually([&] {  // the threads may also happen to write one after the other
+    std::thread meanwhile{[&] { report.write(other, {"another"}); }};
+    report.write(one, {"a line"});
+    meanwhile.join();
+    return !report.state().whole;
+  }));
 }
 
 // -- the check ----------------------------------------------------------------------------------------------------
@@ -261,7 +263,8 @@ TEST(ArgumentsTest, AreAFileAndOptions) {
 }
 
 TEST(ArgumentsTest, RefuseWhatTheyDoNotKnow) {
-  for (auto const* word : {"--nonsense", "-x", "--redis", "--workers=1", "--workers=65", "--workers=3x", "--workers", ""}) {
+  for (auto const* word :
+       {"--nonsense", "-x", "--redis", "--workers=1", "--workers=65", "--workers=3x", "--workers", ""}) {
     char const* const words[] = {"tandem-demo", word};
     EXPECT_THROW((void)Arguments::from(2, words), Refused) << word;
   }
@@ -278,6 +281,7 @@ class RunningDemo {
     std::filesystem::create_directory(folder_.path("tmp"));
     arguments.insert(arguments.begin(), TANDEM_DEMO);
     std::vector<char*> words;
+    words.reserve(arguments.size() + 1);
     for (auto& word : arguments) words.push_back(word.data());
     words.push_back(nullptr);
 
@@ -285,8 +289,8 @@ class RunningDemo {
     pid_ = output == Output::terminal ? ::forkpty(&terminal_, nullptr, nullptr, &size) : ::fork();
     if (pid_ != 0) return;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ::setenv("TMPDIR", folder_.path("tmp").c_str(), 1);
-    ::setenv("TERM", "xterm", 1);
+    ::setenv("TMPDIR", folder_.path("tmp").c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
+    ::setenv("TERM", "xterm", 1);                        // NOLINT(concurrency-mt-unsafe)
     if (output == Output::file) {
       auto const file = ::open(folder_.path("output").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
       ::dup2(file, STDOUT_FILENO);
@@ -370,7 +374,8 @@ class DemoTest : public DemoFiles {
  protected:
   std::string small_log() {
     std::string text;
-    for (int i = 0; i < 500; ++i) text += fmt::format("2026-11-2{} 15:00:00 {} fish\n", i % 3, i % 2 ? "install" : "status");
+    for (int i = 0; i < 500; ++i)
+      text += fmt::format("2026-11-2{} 15:00:00 {} fish\n", i % 3, i % 2 ? "install" : "status");
     return file("small.log", text);
   }
 
@@ -432,10 +437,13 @@ TEST_F(DemoTest, CountsRightThoughAnswersAreLost) {
 TEST_F(DemoTest, FailsLoudlyWhenWhatCannotBeRepeatedIsInDoubt) {
   tandem::testing::RedisServer const server;
   tandem::support::FaultProxy proxy{server};
-  for (int i = 0; i < 100; ++i) proxy.next("INCRBY", tandem::support::FaultProxy::Fault::cut_after_request);
   RunningDemo demo{{small_log(), "--redis", proxy.url()}};
+  // Half of these meet the handing out of a chunk, which can.
+  ASSERT_TRUE(eventually([&] {
+    proxy.next("INCRBY", tandem::support::FaultProxy::Fault::cut_after_request);
+    return demo.text().find("gave up") != std::string::npos;
+  }));
   EXPECT_EQ(demo.status(), 1);
-  EXPECT_THAT(demo.text(), HasSubstr("a worker gave up"));
   EXPECT_THAT(demo.text(), Not(HasSubstr("agree")));
 }
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <type_traits>
@@ -203,6 +204,20 @@ TEST_P(MutexTest, ChildForkedWhileAThreadOfItsParentIsInsideWaitsForTheParent) {
   EXPECT_TRUE(eventually([&] { return scene_.exists("asked"); }));
   leave.set_value();
   EXPECT_EQ(child.told(), "out, in");
+}
+
+TEST_P(MutexTest, ChildForkedInsideGoesOnInsideWithoutAHoldUntilItLeaves) {
+  std::unique_lock guard{mutex_};
+  EXPECT_EQ(support::in_child([&] {
+              auto const enter = [&] { return std::async([&] { return bool{std::unique_lock{mutex_, 20ms}}; }).get(); };
+              std::string const inside = enter() ? "in" : "out";
+              guard.unlock();
+              return inside + (scene_.exists("orders") ? ", still the parent's" : ", freed");
+            }),
+            "out, still the parent's");
+  guard.unlock();
+  EXPECT_TRUE(mutex_.try_lock());
+  mutex_.unlock();
 }
 
 }  // namespace

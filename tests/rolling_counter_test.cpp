@@ -238,7 +238,7 @@ TEST_F(RollingCounterTest, CurrentAndLastAreOneCommandEach) {
 TEST_F(RollingCounterTest, RoundTripsAreOneWithinAPeriodAndTwoForATransaction) {
   FaultProxy proxy{server_};
   Client far{proxy.url()};
-  far.command("PING");
+  RollingCounter{far, "any", "thing"}.add();  // the first MULTI of a connection is one more
   RollingCounter sales{far, "web", "sales"};
   auto const round_trips_of = [&](std::function<void()> const& act) {
     auto const before = proxy.round_trips();
@@ -334,6 +334,7 @@ TEST_F(RollingCounterTest, AddsOverARealChangeOfPeriodAreAllCounted) {
         while (mine.current().start == start) {
           for (int n = 0; n < 10; ++n) mine.add(2), added += 2;
         }
+        mine.add(2), added += 2;
       });
     }
     for (auto& thread : threads) thread.join();
@@ -612,7 +613,7 @@ TEST_F(RollingCounterTest, AcknowledgedAddsAreCountedOnceWhileConnectionsAreKill
     });
   }
   Client killer{server_.url()};
-  for (int round = 0; round < 100 || in_doubt == 0; ++round) {
+  for (int round = 0; round < 100 || (in_doubt == 0 && round < 2000); ++round) {
     killer.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
     std::this_thread::sleep_for(1ms);  // so that some adds get through
     if (round == 50) pass(1h);

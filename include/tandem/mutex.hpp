@@ -1,9 +1,7 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
-#include <optional>
+#include <memory>
 #include <string_view>
 
 #include <tandem/lock.hpp>
@@ -23,6 +21,9 @@ namespace tandem {
 /// must know whether it still holds takes a `Lock` and asks its `Hold`. A hold that was lost meanwhile is reported at
 /// unlock() to Options::on_error.
 ///
+/// Processes: in the child of a fork it is as if freshly made, unless the thread that forked was inside: that one goes on
+/// inside, without a hold, until it unlocks.
+///
 /// Cost:    as `Lock`.
 /// Errors:  lock() and the try functions throw as Lock::acquire does; unlock() never throws.
 /// Threads: safe from several. unlock() may come from another thread than lock().
@@ -31,6 +32,7 @@ class Mutex {
   Mutex(Client client, std::string_view name, LockOptions options = {});
   Mutex(Mutex const&) = delete;
   Mutex& operator=(Mutex const&) = delete;
+  ~Mutex();
 
   void lock();
   [[nodiscard]] bool try_lock();
@@ -38,23 +40,20 @@ class Mutex {
 
   template <class Rep, class Period>
   [[nodiscard]] bool try_lock_for(std::chrono::duration<Rep, Period> longest) {
-    return try_lock_until(std::chrono::steady_clock::now() + std::chrono::ceil<std::chrono::milliseconds>(longest));
+    return try_lock_until(detail::deadline_in(longest));
   }
   [[nodiscard]] bool try_lock_until(Deadline deadline);
   template <class Clock, class Duration>
   [[nodiscard]] bool try_lock_until(std::chrono::time_point<Clock, Duration> deadline) {
-    return try_lock_for(deadline - Clock::now());
+    using Seconds = std::chrono::duration<double>;  // whose range is that of every clock
+    return try_lock_for(Seconds{deadline.time_since_epoch()} - Seconds{Clock::now().time_since_epoch()});
   }
 
  private:
-  [[nodiscard]] bool enter(std::optional<Deadline> deadline);
-  void leave() noexcept;
+  struct Gate;
 
   Lock lock_;
-  std::mutex gate_{};
-  std::condition_variable opened_{};
-  bool inside_ = false;         // a thread of this object's is in, or on its way to the server
-  std::optional<Hold> hold_{};  // of the thread that is in
+  std::unique_ptr<Gate> gate_;
 };
 
 }  // namespace tandem

@@ -40,9 +40,10 @@ struct RollingCounterOptions {
 ///          string stats:<context>:<type>:pstart   its period's start
 ///          None expires by itself. A Redis Cluster needs a hash tag in one of the names: "{web}".
 ///          Stored layout since 0.1; changing it breaks running processes of older versions.
-/// Cost:    add: 1 command, INCRBY, and 1 round trip. 2 round trips (WATCH with the times; MULTI ... EXEC) for the first
-///          add, for the first after each change of period or full minute, and for each try again when the period changed
-///          between the two; 3 when the add found no count, or the server has forgotten the script.
+/// Cost:    add: 1 command, INCRBY, and 1 round trip. 2 round trips (WATCH and a look; MULTI ... EXEC) for the first add,
+///          the first after each change of period, fault or full minute, and each try again when somebody else wrote
+///          :start between the two; 3 when INCRBY found no count. 1 more for the first MULTI of a connection, and when
+///          the server has forgotten the script.
 ///          current, last: 1 command (a script), 1 round trip.
 /// Errors:  std::invalid_argument for an empty context or type, or such a period. Unreachable; InDoubt; ServerError
 ///          (WRONGTYPE, an overflow, OOM, READONLY ...); Conflict; CodecError naming the key when a start or a count that

@@ -51,9 +51,10 @@ class SharedHash {
   friend class HashUpdate;
   friend class HashScan;
 
-  Reply ask(std::initializer_list<std::string_view> words, std::span<std::string const> more, bool repeatable) const;
-  Reply change(std::string_view field, std::optional<std::string_view> expected,
-               std::optional<std::string_view> desired, Deadline deadline) const;
+  [[nodiscard]] Reply ask(std::initializer_list<std::string_view> words, std::span<std::string const> more,
+                          bool repeatable) const;
+  [[nodiscard]] Reply change(std::string_view field, std::optional<std::string_view> expected,
+                             std::optional<std::string_view> desired, Deadline deadline) const;
 
   Client client_;
   std::string name_;
@@ -220,7 +221,7 @@ class SharedMap {
   /// Whether there was one.
   bool erase(detail::Passed<K> key) { return hash_.erase(detail::encoded<K>(key)); }
 
-  bool contains(detail::Passed<K> key) const { return hash_.contains(detail::encoded<K>(key)); }
+  [[nodiscard]] bool contains(detail::Passed<K> key) const { return hash_.contains(detail::encoded<K>(key)); }
 
   // -- atomic changes of one entry
 
@@ -255,7 +256,7 @@ class SharedMap {
   }
 
   /// Stores `desired` if the entry is there and its bytes are those of `expected`; whether it did.
-  bool compare_exchange(detail::Passed<K> key, detail::Passed<V> expected, detail::Passed<V> desired) {
+  [[nodiscard]] bool compare_exchange(detail::Passed<K> key, detail::Passed<V> expected, detail::Passed<V> desired) {
     return hash_.replace(detail::encoded<K>(key), detail::encoded<V>(expected), detail::encoded<V>(desired));
   }
 
@@ -287,7 +288,7 @@ class SharedMap {
   template <class Keys>
   requires detail::KeysOf<Keys, K> std::size_t erase_many(Keys&& keys) { return hash_.erase_many(fields_of(keys)); }
 
-  std::size_t size() const { return hash_.size(); }
+  [[nodiscard]] std::size_t size() const { return hash_.size(); }
   [[nodiscard]] bool empty() const { return size() == 0; }
 
   /// Deletes the hash. WRONGTYPE, and nothing deleted, when the key is none.
@@ -340,6 +341,7 @@ class SharedMap {
   template <class Keys>
   static std::vector<std::string> fields_of(Keys& keys) {
     std::vector<std::string> out;
+    if constexpr (requires { std::size(keys); }) out.reserve(std::size(keys));
     for (auto&& key : keys) out.emplace_back(detail::encoded<K>(key));
     return out;
   }
@@ -361,6 +363,7 @@ class SharedMap {
   template <class Entries>
   void set_all_of(Entries& entries) {
     std::vector<std::string> words;
+    if constexpr (requires { std::size(entries); }) words.reserve(2 * std::size(entries));
     for (auto&& entry : entries) {
       words.emplace_back(detail::encoded<K>(entry.first));
       words.emplace_back(detail::encoded<V>(entry.second));

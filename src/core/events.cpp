@@ -18,6 +18,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr auto silence = std::chrono::seconds{5};
+constexpr auto refused_pause = std::chrono::seconds{1};  // a server that refused to be listened to changes its mind slowly
 constexpr std::string_view invalidations = "__redis__:invalidate";  // RESP2's channel for them
 
 void drain(int fd) {
@@ -167,7 +168,7 @@ void Events::round() {
 }
 
 Deadline Events::next_due() const {
-  auto next = connected() ? steady_clock::now() + silence : next_attempt_;
+  auto next = connected() ? std::min(steady_clock::now() + silence, ask_again_) : next_attempt_;
   for (auto const due : due_) next = std::min(next, due);
   for (auto const* link : {&commands_, &subscriptions_}) {
     next = std::min(next, first_deadline(*link));
@@ -237,6 +238,7 @@ void Events::connect() {
   commands_.last_heard = subscriptions_.last_heard = steady_clock::now();
   backoff_ = fresh_backoff();
   subscribed_ = 0;
+  ask_again_ = Deadline::max();
   begin_tracking();
 }
 
@@ -262,6 +264,10 @@ void Events::begin_tracking() {
 }
 
 void Events::subscribe_wanted() {
+  if (steady_clock::now() >= ask_again_) {
+    ask_again_ = Deadline::max();
+    subscribed_ = 0;
+  }
   std::vector<std::string> fresh;
   {
     std::lock_guard const guard{mutex_};
@@ -278,6 +284,7 @@ void Events::subscribe_wanted() {
       [this](ReplyView const* refusal) {
         if (refusal == nullptr) return;
         if (refusal->is_error()) {
+          ask_again_ = steady_clock::now() + refused_pause;
           tell([&](EventListener& listener) { listener.on_refused(ServerError{refusal->error_text(), "SUBSCRIBE"}); });
         } else {
           tell([](EventListener& listener) { listener.on_subscribed(); });

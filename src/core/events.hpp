@@ -140,6 +140,7 @@ class Events final : private Waiting {
   bool tracking_ = false;
   bool firing_ = false;
   std::size_t subscribed_ = 0;  // of wanted_, in order
+  Deadline ask_again_ = Deadline::max();  // for those that were refused
   std::vector<Deadline> due_{};
   Deadline next_attempt_{};
   Backoff backoff_ = fresh_backoff();

@@ -112,6 +112,13 @@ TEST_F(ConnectionTest, MovedConnectionGoesOn) {
   EXPECT_EQ(second.command("CLIENT", "GETNAME").as<std::optional<std::string>>().value_or(""), "");
 }
 
+TEST_F(ConnectionTest, MovedFromConnectionIsNotUsable) {
+  Connection first{server_.url()};
+  Connection const second{std::move(first)};
+  EXPECT_FALSE(first.usable());  // NOLINT(bugprone-use-after-move): the one question it answers
+  EXPECT_TRUE(second.usable());
+}
+
 TEST_F(ConnectionTest, ClosesWhenDestroyed) {
   Connection watcher{server_.url()};
   auto const connected = [&] {

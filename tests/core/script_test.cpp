@@ -11,6 +11,7 @@
 #include <tandem/core/script.hpp>
 #include <tandem/testing/redis_server.hpp>
 
+#include "support/fake_server.hpp"
 #include "support/fault_proxy.hpp"
 
 namespace tandem {
@@ -164,6 +165,14 @@ TEST_F(ScriptTest, ConnectionRepeatsNothingBecauseItHasNoOtherSocket) {
   proxy_.next("EVALSHA", Fault::cut_after_request);
   EXPECT_THROW(wire.run(count_safely, {"runs"}), InDoubt);
   EXPECT_EQ(runs(), 2);
+}
+
+TEST_F(ScriptTest, RepetitionsDoNotStormTheServer) {
+  support::FakeServer const server{"EVALSHA", "", support::FakeServer::Then::close};
+  Client redis{server.url() + "?command_timeout=500ms"};
+  EXPECT_THROW(redis.run(count_safely, {"runs"}), InDoubt);
+  EXPECT_GT(server.connections(), 1);
+  EXPECT_LT(server.connections(), 100);  // without pauses there are thousands
 }
 
 TEST_F(ScriptTest, DoubtOfASafeScriptStaysDoubtWhenTheServerThenGoesAway) {

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <set>
@@ -212,6 +213,16 @@ TEST_F(ClientProcessesTest, ForkOfAProgramInTheMiddleOfItsCallsDisturbsNobody) {
   EXPECT_EQ(wrong, 0);
   EXPECT_EQ(redis.command("GET", "asked").as<long long>(), asked);
   EXPECT_EQ(redis.command("GET", "children").as<int>(), 50);
+}
+
+TEST_F(ClientProcessesTest, ClientWithStaticStorageIsDestroyedAtExitWithoutHarm) {
+  EXPECT_EQ(in_child([&]() -> std::string {
+              static Client const first{server_.url()};
+              static Client redis{server_.url()};
+              if (ping(redis) != pong) return "no answer";
+              std::exit(0);  // NOLINT(concurrency-mt-unsafe)
+            }),
+            "");
 }
 
 // ---- fork: a connection ----

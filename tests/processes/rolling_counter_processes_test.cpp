@@ -39,13 +39,16 @@ class RollingCounterProcessesTest : public ::testing::Test {
   }
 
   void start_python(std::string const& name, std::chrono::nanoseconds lead = 0s) {
-    workers_.emplace(name, std::make_unique<Forked>([this, name, lead]() -> std::string {
-                       ::setenv("TANDEM_CLOCK_LEAD", std::to_string(lead.count()).c_str(), 1);
-                       auto const socket = server_.socket_path();
-      constexpr auto python = "/usr/bin/python3";  // -I: Debian's own modules, whatever the environment says
-      ::execl(python, python, "-I", TANDEM_UPDATE_STATS, socket.c_str(), "web", "sales", name.c_str(), nullptr);
-      return "there is no /usr/bin/python3";
-                     }));
+    workers_.emplace(name, std::make_unique<Forked>([this, name, lead] { return become_python(name, lead); }));
+  }
+
+  std::string become_python(std::string const& name, std::chrono::nanoseconds lead) {
+    constexpr auto python = "/usr/bin/python3";
+    ::setenv("TANDEM_CLOCK_LEAD", std::to_string(lead.count()).c_str(), 1);
+    auto const socket = server_.socket_path();
+    // -I: with Debian's modules, whatever the environment says
+    ::execl(python, python, "-I", TANDEM_UPDATE_STATS, socket.c_str(), "web", "sales", name.c_str(), nullptr);
+    return "there is no /usr/bin/python3";
   }
 
   /// What update_stats.py does, with ours.

@@ -1,8 +1,9 @@
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,13 +11,13 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/mman.h>
 
 #include <tandem/shared_map.hpp>
 #include <tandem/testing/redis_server.hpp>
 
 #include "support/forked.hpp"
 #include "support/patience.hpp"
+#include "support/shared_memory.hpp"
 
 namespace tandem {
 namespace {
@@ -26,45 +27,20 @@ using Stock = SharedMap<std::string, std::int64_t>;
 
 constexpr int processes = 8;
 
-/// Numbers that forked processes share with their parent, whatever becomes of them.
-class SharedNumbers {
- public:
-  SharedNumbers()
-      : page_{::mmap(nullptr, sizeof(Numbers), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)},
-        numbers_{new (page_) Numbers{}} {}
-  SharedNumbers(SharedNumbers const&) = delete;
-  SharedNumbers& operator=(SharedNumbers const&) = delete;
-  ~SharedNumbers() { ::munmap(page_, sizeof(Numbers)); }
-
-  std::atomic<std::int64_t>& operator[](int index) { return numbers_->of[index]; }
-  [[nodiscard]] std::int64_t sum() const {
-    std::int64_t out = 0;
-    for (auto const& number : numbers_->of) out += number;
-    return out;
-  }
-
- private:
-  struct Numbers {
-    std::atomic<std::int64_t> of[processes];
-  };
-  void* page_;
-  Numbers* numbers_;
-};
-
 class SharedMapProcessesTest : public ::testing::Test {
  protected:
   /// Runs `body(map, which)` in eight processes that begin together; what each returned.
   template <class Body>
   std::vector<std::string> in_processes(Body const& body) {
-    std::vector<std::unique_ptr<Forked>> children;
-    for (int which = 0; which < processes; ++which) {
-      children.push_back(std::make_unique<Forked>([&, which] {
+    std::vector<std::unique_ptr<Forked>> children(processes);
+    for (std::size_t which = 0; which < processes; ++which) {
+      children[which] = std::make_unique<Forked>([&, which] {
         Client redis{server_.url()};
         redis.command("INCR", "ready");
         support::eventually([&] { return redis.command("GET", "ready").template as<int>() == processes; });
         Stock stock{redis, "stock"};
         return body(stock, which);
-      }));
+      });
     }
     std::vector<std::string> told;
     for (auto const& child : children) {
@@ -87,7 +63,7 @@ std::int64_t sum(std::vector<std::string> const& numbers) {
 
 TEST_F(SharedMapProcessesTest, UpdateByEightProcessesAtOnceLosesNothing) {
   constexpr int rounds = 150;
-  auto const conflicts = in_processes([](Stock& stock, int) {
+  auto const conflicts = in_processes([](Stock& stock, std::size_t) {
     int calls = 0;
     for (int round = 0; round < rounds; ++round) {
       stock.update("apple", [&](std::optional<std::int64_t> n) {
@@ -103,7 +79,7 @@ TEST_F(SharedMapProcessesTest, UpdateByEightProcessesAtOnceLosesNothing) {
 
 TEST_F(SharedMapProcessesTest, MovesBetweenTwoEntriesByCompareExchangeKeepTheSum) {
   stock_.set_many({{"a", 1000}, {"b", 0}});
-  auto const moved = in_processes([](Stock& stock, int) {
+  auto const moved = in_processes([](Stock& stock, std::size_t) {
     int taken = 0;
     while (taken < 100) {
       auto const have = *stock.get("a");
@@ -119,45 +95,48 @@ TEST_F(SharedMapProcessesTest, MovesBetweenTwoEntriesByCompareExchangeKeepTheSum
 
 TEST_F(SharedMapProcessesTest, InsertIsWonByExactlyOneProcess) {
   constexpr int keys = 200;
-  auto const won = in_processes([](Stock& stock, int which) {
+  auto const won = in_processes([](Stock& stock, std::size_t which) {
     int wins = 0;
-    for (int key = 0; key < keys; ++key) wins += stock.insert(std::to_string(key), which) ? 1 : 0;
+    for (int key = 0; key < keys; ++key)
+      wins += stock.insert(std::to_string(key), static_cast<std::int64_t>(which)) ? 1 : 0;
     return std::to_string(wins);
   });
   EXPECT_EQ(sum(won), keys);
   std::map<std::int64_t, std::int64_t> owned;
   for (auto const [key, which] : stock_) ++owned[which];
-  for (int which = 0; which < processes; ++which) {
-    EXPECT_EQ(owned[which], std::stoll(won[static_cast<std::size_t>(which)])) << which;
+  for (std::size_t which = 0; which < processes; ++which) {
+    EXPECT_EQ(owned[static_cast<std::int64_t>(which)], std::stoll(won[which])) << which;
   }
 }
 
 TEST_F(SharedMapProcessesTest, ProcessKilledInMidUpdateLeavesAllAcknowledgedUpdatesAndAtMostOneMore) {
-  SharedNumbers acknowledged;
+  support::Shared<std::array<std::atomic<std::int64_t>, processes>> acknowledged;
   std::vector<std::unique_ptr<Forked>> children;
-  for (int which = 0; which < processes; ++which) {
-    children.push_back(std::make_unique<Forked>([&, which]() -> std::string {
+  for (auto& own : *acknowledged) {
+    children.push_back(std::make_unique<Forked>([&]() -> std::string {
       Stock stock{Client{server_.url()}, "stock"};
       for (;;) {
         stock.update("apple", [](std::optional<std::int64_t> n) { return n.value_or(0) + 1; });
-        ++acknowledged[which];
+        ++own;
       }
     }));
   }
-  for (int which = 0; which < processes; ++which) {
-    EXPECT_TRUE(support::eventually([&] { return acknowledged[which] > 20; }));
-    ::kill(children[static_cast<std::size_t>(which)]->pid(), SIGKILL);
-    EXPECT_EQ(children[static_cast<std::size_t>(which)]->told(), "signal 9");
+  for (std::size_t which = 0; which < processes; ++which) {
+    EXPECT_TRUE(support::eventually([&] { return (*acknowledged)[which] > 20; }));
+    ::kill(children[which]->pid(), SIGKILL);
+    EXPECT_EQ(children[which]->told(), "signal 9");
   }
-  EXPECT_GE(stock_.get("apple"), acknowledged.sum());
-  EXPECT_LE(stock_.get("apple"), acknowledged.sum() + processes);
+  std::int64_t all = 0;
+  for (auto const& own : *acknowledged) all += own;
+  EXPECT_GE(stock_.get("apple"), all);
+  EXPECT_LE(stock_.get("apple"), all + processes);
 }
 
 TEST_F(SharedMapProcessesTest, EntriesThatStayAreSeenOnceWhileProcessesWrite) {
   std::vector<std::pair<std::string, std::int64_t>> staying;
   for (std::int64_t i = 0; i < 400; ++i) staying.emplace_back("stay" + std::to_string(i), i);
   stock_.set_many(staying);
-  auto const told = in_processes([&](Stock& stock, int which) -> std::string {
+  auto const told = in_processes([&](Stock& stock, std::size_t which) -> std::string {
     std::vector<std::pair<std::string, std::int64_t>> own;
     std::vector<std::string> own_keys;
     for (std::int64_t i = 0; i < 1500; ++i) {

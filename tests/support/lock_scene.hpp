@@ -54,6 +54,7 @@ class Reports {
 /// What the server has counted, those commands apart that scripts ran.
 struct CommandCount {
   long long scripts = 0;  // EVALSHA and EVAL
+  long long tracked = 0;  // CLIENT CACHING: each comes with a GET and a PTTL, which scripts use as well
   long long all = 0;      // these, and what else a client with locks sends
 
   static CommandCount of(Client& redis) {
@@ -65,8 +66,8 @@ struct CommandCount {
     };
     CommandCount out;
     out.scripts = calls("evalsha") + calls("eval");
-    // CLIENT CACHING comes with a GET and a PTTL, which scripts use as well.
-    out.all = out.scripts + 3 * calls("client|caching") + calls("ping") + calls("subscribe") + calls("hello") +
+    out.tracked = calls("client|caching");
+    out.all = out.scripts + 3 * out.tracked + calls("ping") + calls("subscribe") + calls("hello") +
               calls("client|tracking") + calls("client|id") + calls("select");
     return out;
   }
@@ -106,16 +107,16 @@ class LockScene {
   void await_waiters(std::string const& name, long long count) {
     ASSERT_TRUE(eventually([&] { return waiters(name) == count; })) << waiters(name) << " wait, not " << count;
   }
-  /// Until the server tells somebody of changes of a key that was read.
+  /// Until somebody has asked once more to be told of changes of a key.
   void await_tracking() {
-    auto const tracked = [&] {
-      auto const stats = redis("INFO", "stats").as<std::string>();
-      return stats.find("tracking_total_keys:0\r") == std::string::npos;
-    };
-    ASSERT_TRUE(eventually(tracked));
+    ASSERT_TRUE(eventually([&] { return count().tracked > tracked_; }));
+    tracked_ = count().tracked;
   }
 
-  void reset_count() { redis("CONFIG", "RESETSTAT"); }
+  void reset_count() {
+    redis("CONFIG", "RESETSTAT");
+    tracked_ = 0;
+  }
   [[nodiscard]] CommandCount count() { return CommandCount::of(foreigner_); }
 
   /// Breaks every connection but the one it is told over.
@@ -129,6 +130,7 @@ class LockScene {
 
  private:
   int protocol_;
+  long long tracked_ = 0;
   Client foreigner_{server.url()};
 };
 

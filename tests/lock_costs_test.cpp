@@ -1,0 +1,166 @@
+// What a lock costs the server, counted by the server.
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <latch>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <tandem/lock.hpp>
+
+#include "support/fault_proxy.hpp"
+#include "support/lock_scene.hpp"
+
+namespace tandem {
+namespace {
+
+using namespace std::chrono_literals;
+using support::eventually;
+using support::LockSceneTest;
+using support::long_enough;
+using support::Waiting;
+
+class LockCostsTest : public LockSceneTest {
+ protected:
+  /// Of a client of its own that has its connections, and is listening on them.
+  Lock warm() {
+    Lock lock{scene_.client(), "orders"};
+    lock.acquire().release();
+    ++clients_;
+    EXPECT_TRUE(eventually([&] {
+      return scene_.redis("PUBSUB", "CHANNELS", "tandem:*").as<std::vector<std::string>>().size() == clients_;
+    }));
+    return lock;
+  }
+
+ private:
+  std::size_t clients_ = 0;
+};
+
+INSTANTIATE_TEST_SUITE_P(Protocol, LockCostsTest, ::testing::Values(3, 2), support::protocol_name);
+
+TEST_P(LockCostsTest, AcquireAndReleaseAreOneCommandEach) {
+  auto const lock = warm();
+  scene_.reset_count();
+  for (int i = 0; i < 10; ++i) {
+    auto hold = lock.acquire();
+    EXPECT_EQ(hold.release(), Release::released);
+  }
+  EXPECT_EQ(scene_.count().scripts, 20);
+  EXPECT_EQ(scene_.count().all, 20);
+}
+
+TEST_P(LockCostsTest, TryThatIsRefusedIsOneCommand) {
+  auto const lock = warm();
+  auto const other = warm();
+  auto const hold = lock.acquire();
+  scene_.reset_count();
+  EXPECT_FALSE(other.try_acquire());
+  EXPECT_FALSE(other.try_acquire_for(0ms));
+  EXPECT_EQ(scene_.count().scripts, 2);
+}
+
+TEST_P(LockCostsTest, OwnerIsOneCommand) {
+  auto const lock = warm();
+  (void)lock.owner();
+  scene_.reset_count();
+  EXPECT_FALSE(lock.owner());
+  EXPECT_EQ(scene_.count().scripts, 1);
+}
+
+TEST_P(LockCostsTest, AcquireAndReleaseAreOneRoundTripEach) {
+  support::FaultProxy const proxy{scene_.server};
+  auto options = scene_.options();
+  options.unix_socket = proxy.url().substr(std::string{"unix://"}.size());
+  Lock const lock{Client{options}, "orders", {.renew = false}};  // no other connection
+  lock.try_acquire()->release();
+  auto const before = proxy.round_trips();
+  lock.try_acquire()->release();
+  EXPECT_EQ(proxy.round_trips() - before, 2);
+}
+
+TEST_P(LockCostsTest, ClientThatNeitherWaitsNorRenewsOpensOneConnectionAndNoThread) {
+  support::FaultProxy const proxy{scene_.server};
+  auto options = scene_.options();
+  options.unix_socket = proxy.url().substr(std::string{"unix://"}.size());
+  Lock const lock{Client{options}, "orders", {.renew = false}};
+  auto const hold = lock.try_acquire();
+  EXPECT_FALSE(lock.try_acquire());
+  EXPECT_EQ(proxy.connections(), 1);
+}
+
+TEST_P(LockCostsTest, AcquireAfterWaitingIsTwoCommands) {
+  auto const lock = warm();
+  auto const other = warm();
+  auto hold = std::make_optional(lock.acquire());
+  scene_.reset_count();
+  Waiting later{other};
+  scene_.await_waiters("orders", 1);
+  hold.reset();
+  ASSERT_TRUE(later.get());
+  EXPECT_EQ(scene_.count().scripts, 2 + 2) << "to join and to take; and the two releases";
+}
+
+TEST_P(LockCostsTest, ContendedAcquisitionTakesAtMostFourCommandsWithAnyNumberOfWaiters) {
+  std::vector<Lock> locks;
+  for (int const waiters : {2, 8, 32}) {
+    while (locks.size() < static_cast<std::size_t>(waiters)) locks.push_back(warm());
+    scene_.reset_count();
+    constexpr int times = 15;
+    {
+      std::latch together{waiters};
+      std::vector<std::jthread> threads;
+      for (auto const& lock : locks) {
+        threads.emplace_back([&] {
+          together.arrive_and_wait();
+          for (int i = 0; i < times; ++i) {
+            auto const hold = lock.acquire();
+            std::this_thread::sleep_for(200us);  // the section
+          }
+        });
+      }
+    }
+    auto const each = static_cast<double>(scene_.count().all) / (waiters * times);
+    std::printf("%d waiters: %.2f commands for each acquisition\n", waiters, each);
+    EXPECT_LE(each, 4);
+  }
+}
+
+TEST_P(LockCostsTest, IdleWaiterSendsAtMostOneCommandASecond) {
+  constexpr int waiters = 16;
+  auto const holder = warm();
+  std::vector<Lock> locks;
+  for (int i = 0; i < waiters; ++i) locks.push_back(warm());
+  auto hold = std::make_optional(holder.acquire());
+  std::vector<std::unique_ptr<Waiting>> waiting;
+  for (auto const& lock : locks) waiting.push_back(std::make_unique<Waiting>(lock));
+  scene_.await_waiters("orders", waiters);
+  scene_.await_tracking();
+
+  scene_.reset_count();
+  auto const begin = std::chrono::steady_clock::now();
+  std::this_thread::sleep_for(3s);  // of idleness
+  auto const all = scene_.count().all;
+  std::chrono::duration<double> const idle = std::chrono::steady_clock::now() - begin;
+  auto const each = static_cast<double>(all) / waiters / idle.count();
+  std::printf("%lld commands of %d waiters: %.2f for each and second\n", all, waiters, each);
+  EXPECT_LE(each, 1);
+}
+
+TEST_P(LockCostsTest, WaitersOfManyThreadsShareOneConnectionThatListens) {
+  auto const holder = warm();
+  auto const other = warm();
+  auto hold = std::make_optional(holder.acquire());
+  std::vector<std::unique_ptr<Waiting>> waiting;
+  for (int i = 0; i < 20; ++i) waiting.push_back(std::make_unique<Waiting>(other));
+  scene_.await_waiters("orders", 20);
+  EXPECT_EQ(scene_.redis("PUBSUB", "CHANNELS", "tandem:*").as<std::vector<std::string>>().size(), 2U);
+}
+
+}  // namespace
+}  // namespace tandem
