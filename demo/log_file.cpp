@@ -10,13 +10,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "text.hpp"
+
 namespace demo {
 
 LogFile::LogFile(std::string path)
     : path_{std::move(path)}, descriptor_{::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)} {
   auto const refuse = [this](std::string_view why) {
     if (descriptor_ >= 0) ::close(descriptor_);
-    throw Refused{fmt::format("cannot count the lines of '{}': {}", path_, why)};
+    throw Refused{fmt::format("cannot count the lines of '{}': {}", printable(path_), why)};
   };
   struct stat facts {};
   if (descriptor_ < 0 || ::fstat(descriptor_, &facts) != 0) refuse(std::generic_category().message(errno));

@@ -120,7 +120,7 @@ std::optional<std::int64_t> commands_executed(Shared& shared) try {
   auto const place = text.find(field);
   if (place == text.npos) return std::nullopt;
   return std::stoll(text.substr(place + field.size()));
-} catch (tandem::ServerError const&) {
+} catch (tandem::Error const&) {
   return std::nullopt;
 }
 

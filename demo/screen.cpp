@@ -47,7 +47,7 @@ std::int64_t percent(Scene const& scene) { return std::ssize(scene.record.finish
 std::int64_t rate(Scene const& scene) {
   auto const& periods = scene.record.periods;
   if (periods.size() > 2) return std::prev(periods.end(), 2)->second / Shared::period.count();
-  return scene.record.lines() * 1000 / std::max<std::int64_t>(1, scene.elapsed / std::chrono::milliseconds{1});
+  return scene.record.lines() * 1000 / std::max<std::int64_t>(100, scene.elapsed / std::chrono::milliseconds{1});
 }
 
 std::string progress(Scene const& scene) {

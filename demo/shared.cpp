@@ -17,14 +17,18 @@ Shared::Shared(tandem::Client client, std::string_view run)
       run_{run} {}
 
 void Shared::erase_all() {
-  for (auto const& map : {tally.name(), finished.name(), holdings.name()}) redis.command("DEL", map);
-  redis.command("DEL", fmt::format("{}:next-chunk", run_));
-  for (auto const* part : {"", ":start", ":last", ":pstart"}) {
-    redis.command("DEL", fmt::format("stats:{}:lines{}", run_, part));
+  auto pipeline = redis.pipeline();
+  for (auto const* part : {":next-chunk", ":tally", ":finished", ":holdings", ":report"}) {
+    pipeline.command("DEL", run_ + part);
   }
-  redis.command("DEL", report_lock.name());
-  for (auto const* part : {"waiters", "state"})
-    redis.command("DEL", fmt::format("{{{}}}:{}", report_lock.name(), part));
+  // What RollingCounter and Lock keep beside the key of their name, as their headers say.
+  for (auto const* part : {"", ":start", ":last", ":pstart"}) {
+    pipeline.command("DEL", fmt::format("stats:{}:lines{}", run_, part));
+  }
+  for (auto const* part : {"waiters", "state"}) {
+    pipeline.command("DEL", fmt::format("{{{}:report}}:{}", run_, part));
+  }
+  for (auto const& reply : pipeline.execute()) reply.throw_if_error("DEL");
 }
 
 }  // namespace demo

@@ -112,8 +112,9 @@ class Worker {
     Holding note{.worker = number_, .chunk = chunk, .begin = Clock::now()};
     note_down(hold, note);
 
-    note.repaired = !job_.report.state().whole;
-    check_the_report_before(hold);
+    auto const before = job_.report.state();
+    check_what_was_left(before, hold);
+    note.repaired = !before.whole;
     job_.report.write(hold, rows());
     auto const after = job_.report.state();
 
@@ -129,15 +130,15 @@ class Worker {
     hold.release();
   }
 
-  /// Only one whose hold did not come to its end may have left it half written.
-  void check_the_report_before(tandem::Hold const& hold) {
-    auto const before = job_.report.state();
+  /// The report is older than this hold, and whole unless its writer's hold did not come to its end.
+  void check_what_was_left(Report::State const& before, tandem::Hold const& hold) {
+    auto const writer = before.whole ? std::nullopt : shared_.holdings.get(before.fence);
+    auto const torn = !before.whole && (!writer || writer->state == Holding::State::ended);
+    if (!hold.held()) return;  // it may be the next one's by now
+    if (torn) throw_torn(before.fence);
     if (before.fence >= hold.fence()) {
       throw std::runtime_error{fmt::format("fence {} was given out after fence {}", hold.fence(), before.fence)};
     }
-    if (before.whole) return;
-    auto const writer = shared_.holdings.get(before.fence);
-    if (!writer || writer->state == Holding::State::ended) throw_torn(before.fence);
   }
 
   [[noreturn]] static void throw_torn(std::uint64_t fence) {

@@ -3,9 +3,9 @@
 //
 //     100 numbers taken, each once
 //     the counter stands at 108
+#include <array>
 #include <future>
 #include <iostream>
-#include <vector>
 
 #include <tandem/counter.hpp>
 
@@ -14,13 +14,13 @@ int main(int argc, char** argv) try {
   tandem::Counter next{redis, "example:tickets"};
   next.exchange(0);
 
-  std::vector<std::future<int>> takers;
-  for (int i = 0; i < 8; ++i) {
-    takers.push_back(std::async(std::launch::async, [&] {
+  std::array<std::future<int>, 8> takers;
+  for (auto& taker : takers) {
+    taker = std::async(std::launch::async, [&] {
       int taken = 0;
       while (++next <= 100) ++taken;  // one round trip; no two callers get the same number
       return taken;
-    }));
+    });
   }
   int taken = 0;
   for (auto& taker : takers) taken += taker.get();  // throws what the thread threw

@@ -4,11 +4,11 @@
 //     40 moved, 0 left in the warehouse, 40 in the shop
 //     31 tries
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <future>
 #include <iostream>
 #include <optional>
-#include <vector>
 
 #include <tandem/client.hpp>
 
@@ -31,13 +31,13 @@ int main(int argc, char** argv) try {
   redis.command("MSET", "example:warehouse", 40, "example:shop", 0);
 
   std::atomic<int> tries = 0;
-  std::vector<std::future<long long>> movers;
-  for (int i = 0; i < 4; ++i) {
-    movers.push_back(std::async(std::launch::async, [&] {
+  std::array<std::future<long long>, 4> movers;
+  for (auto& mover : movers) {
+    mover = std::async(std::launch::async, [&] {
       long long all = 0;
       while (auto const n = move_to_shop(redis, 3, tries)) all += n;
       return all;
-    }));
+    });
   }
   long long moved = 0;
   for (auto& mover : movers) moved += mover.get();  // throws what the thread threw

@@ -60,8 +60,9 @@ class Attempt {
   /// One round trip. What it leaves in doubt is given back in the background.
   [[nodiscard]] std::shared_ptr<detail::Lease> ask(bool join, Deadline deadline);
 
-  /// Out of the queue, or gives back what was granted meanwhile. Within `courtesy`, or in the background.
-  void leave() noexcept;
+  /// Out of the queue, or gives back what was granted meanwhile. Within `courtesy`, of now and of `deadline` if that has
+  /// passed; or in the background.
+  void leave(Deadline deadline) noexcept;
 
   [[nodiscard]] Answer const& answer() const noexcept { return answer_; }
   [[nodiscard]] Deadline asked_at() const noexcept { return asked_at_; }
@@ -105,13 +106,16 @@ void Attempt::give_back_later() {
   agent_.give_back_later(keys_, token_, steady_clock::now() + std::max(options_.lease, detail::grant_time));
 }
 
-void Attempt::leave() noexcept {
+void Attempt::leave(Deadline deadline) noexcept {
   if (!std::exchange(queued_, false)) return;
+  auto const now = steady_clock::now();
+  auto const late =
+      std::min(std::max(now - deadline, steady_clock::duration::zero()), steady_clock::duration{courtesy});
   auto const keys = keys_->all();
   Argument const arguments[] = {token_, detail::grant_time.count(), options_.yield_to_foreign,
                                 options_.yield_for.count(), 0};
   try {
-    (void)core_.run(scripts::lock_release, keys, arguments, steady_clock::now() + courtesy);
+    (void)core_.run(scripts::lock_release, keys, arguments, now + courtesy - late);
   } catch (Error const&) {
     give_back_later();
   }
@@ -164,7 +168,7 @@ std::optional<Hold> Lock::take(Wait wait, Deadline deadline, std::stop_token con
       }
       // The answer took so long that the lease may be over. To ask again is to renew it.
       if (wait == Wait::yes && steady_clock::now() < deadline && !stop.stop_requested()) continue;
-      attempt.leave();
+      attempt.leave(deadline);
       return std::nullopt;
     }
     if (wait == Wait::no) return std::nullopt;
@@ -174,11 +178,11 @@ std::optional<Hold> Lock::take(Wait wait, Deadline deadline, std::stop_token con
       case detail::Waiter::Woken::to_ask:
         break;
       case detail::Waiter::Woken::by_refusal:
-        attempt.leave();
+        attempt.leave(deadline);
         throw *waiter.refusal();
       case detail::Waiter::Woken::by_deadline:
       case detail::Waiter::Woken::by_stop:
-        attempt.leave();
+        attempt.leave(deadline);
         return std::nullopt;
     }
   }

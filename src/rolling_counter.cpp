@@ -109,7 +109,8 @@ std::optional<std::int64_t> to_count(std::string_view text) {
 /// The same refusal, with what was done on what in front of it.
 ServerError named(ServerError const& fault, std::string_view doing) {
   std::string_view const text{fault.what()};
-  return ServerError{text.substr(std::min(text.find(fault.code()), text.size())), doing};
+  auto const before_reply = text.rfind(": " + fault.code());
+  return ServerError{before_reply == text.npos ? text : text.substr(before_reply + 2), doing};
 }
 
 }  // namespace

@@ -80,6 +80,11 @@ std::vector<int> sockets_to(std::uint16_t port) {
   return out;
 }
 
+bool is_closed_by_peer(int fd) {
+  char byte = 0;
+  return ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 class ClientTest : public ::testing::Test {
  protected:
   explicit ClientTest(testing::RedisServerOptions options = {}) : server_{std::move(options)} {}
@@ -266,6 +271,18 @@ TEST_F(ClientTest, ConnectionClosedWhileIdleIsReplacedWithoutAnError) {
     own_.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
   }
   EXPECT_EQ(own_.command("GET", "n").as<int>(), 20);
+}
+
+TEST(ClientTcpTest, ConnectionClosedWhileIdleIsReplacedWithoutAnError) {
+  RedisServer const server{{.tcp = true}};  // unlike a Unix socket it takes the first write after its end
+  Connection own{server.url()};
+  Client redis{"redis://127.0.0.1:" + std::to_string(server.port())};
+  for (int i = 0; i < 20; ++i) {
+    redis.command("INCR", "n");
+    own.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    ASSERT_TRUE(eventually([&] { return is_closed_by_peer(sockets_to(server.port()).at(0)); }));
+  }
+  EXPECT_EQ(own.command("GET", "n").as<int>(), 20);
 }
 
 TEST_F(ClientTest, CommandCutBeforeItsEndIsSentAgainBecauseItWasNotExecuted) {

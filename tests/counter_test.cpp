@@ -1,3 +1,4 @@
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -329,9 +330,9 @@ TEST_F(CounterTest, AcknowledgedAddsAreCountedOnceWhileConnectionsAreKilled) {
   std::atomic<std::int64_t> acknowledged = 0;
   std::atomic<std::int64_t> in_doubt = 0;
   std::atomic<bool> done = false;
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&, hits = hits_]() mutable {
+  std::array<std::thread, 4> threads;
+  for (auto& thread : threads) {
+    thread = std::thread{[&, hits = hits_]() mutable {
       while (!done) {
         try {
           ++hits;
@@ -342,7 +343,7 @@ TEST_F(CounterTest, AcknowledgedAddsAreCountedOnceWhileConnectionsAreKilled) {
           ++in_doubt;
         }
       }
-    });
+    }};
   }
   Client killer{server_.url()};
   for (int round = 0; round < 100 || (in_doubt == 0 && round < 2000); ++round) {
@@ -358,11 +359,11 @@ TEST_F(CounterTest, AcknowledgedAddsAreCountedOnceWhileConnectionsAreKilled) {
 }
 
 TEST_F(CounterTest, OneObjectServesManyThreads) {
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 8; ++i) {
-    threads.emplace_back([this] {
+  std::array<std::thread, 8> threads;
+  for (auto& thread : threads) {
+    thread = std::thread{[this] {
       for (int n = 0; n < 200; ++n) ++hits_;
-    });
+    }};
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(hits_.value(), 1600);

@@ -219,7 +219,8 @@ TEST_P(LockFaultsTest, DeadlineHoldsOnAServerThatIsSilent) {
 TEST_P(LockFaultsTest, DeadlineHoldsOnAServerThatFallsSilentDuringTheWait) {
   auto const hold = lock_.try_acquire();
   Lock const other{scene_.client(), "orders"};
-  auto later = std::async(std::launch::async, [&] { return time_of([&] { EXPECT_FALSE(other.try_acquire_for(500ms)); }); });
+  auto later =
+      std::async(std::launch::async, [&] { return time_of([&] { EXPECT_FALSE(other.try_acquire_for(500ms)); }); });
   scene_.await_waiters("orders", 1);
   scene_.server.pause();
   EXPECT_LE(later.get(), 500ms + stall);

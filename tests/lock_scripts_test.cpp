@@ -57,8 +57,8 @@ class LockScriptsTest : public ::testing::Test {
   int release(std::string const& token, int yield_after = 0, std::chrono::milliseconds moment = 10s,
               std::uint64_t fence = 0) {
     return redis_
-        .run(scripts::lock_release, {"orders", "{orders}:waiters", "{orders}:state"}, token, 1000, yield_after, moment.count(),
-             fence)
+        .run(scripts::lock_release, {"orders", "{orders}:waiters", "{orders}:state"}, token, 1000, yield_after,
+             moment.count(), fence)
         .as<int>();
   }
   int release_hold(std::string const& token, std::uint64_t fence) { return release(token, 0, 1ms, fence); }
@@ -365,6 +365,20 @@ TEST_F(LockScriptsTest, KeyThatWasLeftFreeIsHandedToTheFirstByWhoeverAsksAfterTh
   release(a_, 1, 1ms);
   EXPECT_TRUE(eventually([&] { return acquire("x/2/1/h/").owner == b_; }));
   EXPECT_EQ(holder(), b_);
+}
+
+TEST_F(LockScriptsTest, ClockThatWasSetBackDoesNotLeaveTheKeyFreeForLonger) {
+  acquire("x/1/1/h/");
+  wait(a_);
+  wait(b_);
+  release("x/1/1/h/", 1);
+  wait(a_);
+  release(a_, 1, 1s);
+  ASSERT_FALSE(wait(b_).held);
+  // As it looks when the clock goes an hour back.
+  auto const until = scene_.redis("HGET", "{orders}:state", "yielding").as<long long>();
+  scene_.redis("HSET", "{orders}:state", "yielding", until + 3'600'000);
+  EXPECT_TRUE(wait(b_).held);
 }
 
 TEST_F(LockScriptsTest, RunsAreNotCountedWhileNobodyWaits) {

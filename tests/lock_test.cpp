@@ -86,7 +86,8 @@ TEST(LockArgumentsTest, LeasesFromTenMillisecondsToADayAreAccepted) {
 
 TEST(LockArgumentsTest, MomentForStrangersOutOfRangeIsRefused) {
   for (auto const moment : {0ms, -1ms, std::chrono::milliseconds{24h} + 1ms}) {
-    EXPECT_THAT(refusal_of("orders", {.yield_for = moment}), HasSubstr("yield_for is " + std::to_string(moment.count())));
+    EXPECT_THAT(refusal_of("orders", {.yield_for = moment}),
+                HasSubstr("yield_for is " + std::to_string(moment.count())));
   }
 }
 
@@ -130,9 +131,17 @@ TEST_P(LockTest, KeepsNothingBesideTheKeyThatExpiresButItsStateAndWhileTheyWaitT
 }
 
 TEST_P(LockTest, NameMayBeAnyBytesAndAsLongAsAKey) {
-  std::vector<std::string> const names{
-      std::string("nul\0inside", 10), "line\r\nfeed", "with space", "{tag}rest", "a{b}c", "{}", "}{", "{", "\xff\xfe", "%s",
-      std::string(1 << 20, 'n')};
+  std::vector<std::string> const names{std::string("nul\0inside", 10),
+                                       "line\r\nfeed",
+                                       "with space",
+                                       "{tag}rest",
+                                       "a{b}c",
+                                       "{}",
+                                       "}{",
+                                       "{",
+                                       "\xff\xfe",
+                                       "%s",
+                                       std::string(1 << 20, 'n')};
   for (auto const& name : names) {
     SCOPED_TRACE(name.substr(0, 20));
     Lock const lock{scene_.client(), name};

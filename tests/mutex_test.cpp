@@ -38,7 +38,8 @@ template <class M>
 concept TimedLockable = requires(M& mutex, std::chrono::milliseconds wait, std::chrono::system_clock::time_point time) {
   { mutex.lock() } -> std::same_as<void>;
   { mutex.try_lock() } -> std::same_as<bool>;
-  { mutex.unlock() } noexcept -> std::same_as<void>;
+  { mutex.unlock() }
+  noexcept->std::same_as<void>;
   { mutex.try_lock_for(wait) } -> std::same_as<bool>;
   { mutex.try_lock_until(time) } -> std::same_as<bool>;
 };

@@ -1,3 +1,4 @@
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -8,7 +9,6 @@
 #include <string>
 #include <thread>
 #include <type_traits>
-#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -170,7 +170,7 @@ TEST_F(RollingCounterTest, PeriodMayBeAnyNumberOfSeconds) {
   auto const start_after_add = [&](std::chrono::milliseconds period) {
     RollingCounter counter{redis_, "period", std::to_string(period.count()), {.period = period}};
     counter.add();
-    auto const text = get("stats:period:" + std::to_string(period.count()) + ":start");
+    auto text = get("stats:period:" + std::to_string(period.count()) + ":start");
     EXPECT_EQ(counter.current().count, 1);
     return text;
   };
@@ -196,6 +196,18 @@ TEST_F(RollingCounterTest, NamesAreBytes) {
   pass(1h);
   strange.add(3);
   EXPECT_EQ(keys("stats:{a\0\n}:\xff b"s), "3, 2026-11-23T07:00:00, 2, 2026-11-23T06:00:00");
+}
+
+TEST_F(RollingCounterTest, OldProtocolServesAsWell) {
+  auto options = Options::from_url(server_.url());
+  options.protocol = 2;
+  RollingCounter sales{Client{options}, "web", "sales"};
+  EXPECT_EQ(sales.last(), std::nullopt);
+  sales.add(2);
+  pass(1h);
+  EXPECT_EQ(sales.add(3), 3);
+  EXPECT_EQ(sales.current(), (Period{six + 1h, 3}));
+  EXPECT_EQ(sales.last(), (Period{six, 2}));
 }
 
 TEST_F(RollingCounterTest, BadPeriodIsRefusedBeforeAnyConversation) {
@@ -328,14 +340,14 @@ TEST_F(RollingCounterTest, AddsOverARealChangeOfPeriodAreAllCounted) {
     while (redis_.command("TIME")[0].as<std::int64_t>() % 2 == 0) counter.add(0);  // until the second half of a period
     auto const start = counter.current().start;
     std::atomic<std::int64_t> added = 0;
-    std::vector<std::thread> threads;
-    for (int i = 0; i < 4; ++i) {
-      threads.emplace_back([&, mine = RollingCounter{redis_, "real", std::to_string(round), {.period = 2s}}]() mutable {
+    std::array<std::thread, 4> threads;
+    for (auto& thread : threads) {
+      thread = std::thread{[&, mine = RollingCounter{redis_, "real", std::to_string(round), {.period = 2s}}]() mutable {
         while (mine.current().start == start) {
           for (int n = 0; n < 10; ++n) mine.add(2), added += 2;
         }
         mine.add(2), added += 2;
-      });
+      }};
     }
     for (auto& thread : threads) thread.join();
     auto const now = counter.current();
@@ -455,6 +467,9 @@ TEST_F(RollingCounterTest, KeyOfAnotherTypeIsWrongtypeAndNothingIsChanged) {
   EXPECT_EQ(code_of([&] { (void)sales_.last(); }), "WRONGTYPE");
   EXPECT_EQ(redis_.command("LLEN", "stats:web:sales").as<int>(), 1);
   EXPECT_EQ(get("stats:web:sales:start"), "2026-11-23T06:00:00");
+
+  redis_.command("RPUSH", "stats:ERR: a:WRONGTYPE b", "a");
+  EXPECT_EQ(code_of([&] { (RollingCounter{redis_, "ERR: a", "WRONGTYPE b"}.add()); }), "WRONGTYPE");
 
   redis_.command("RPUSH", "stats:web:hits:start", "a");
   RollingCounter hits{redis_, "web", "hits"};
@@ -596,9 +611,9 @@ TEST_F(RollingCounterTest, AcknowledgedAddsAreCountedOnceWhileConnectionsAreKill
   std::atomic<std::int64_t> acknowledged = 0;
   std::atomic<std::int64_t> in_doubt = 0;
   std::atomic<bool> done = false;
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&] {
+  std::array<std::thread, 4> threads;
+  for (auto& thread : threads) {
+    thread = std::thread{[&] {
       for (int n = 0; !done; ++n) {
         RollingCounter fresh{redis_, "web", "sales"};
         try {
@@ -610,7 +625,7 @@ TEST_F(RollingCounterTest, AcknowledgedAddsAreCountedOnceWhileConnectionsAreKill
           ++in_doubt;
         }
       }
-    });
+    }};
   }
   Client killer{server_.url()};
   for (int round = 0; round < 100 || (in_doubt == 0 && round < 2000); ++round) {
@@ -627,15 +642,15 @@ TEST_F(RollingCounterTest, AcknowledgedAddsAreCountedOnceWhileConnectionsAreKill
 }
 
 TEST_F(RollingCounterTest, OneObjectServesManyThreadsOverAChangeOfPeriod) {
-  std::vector<std::thread> threads;
+  std::array<std::thread, 8> threads;
   std::atomic<int> halfway = 0;
-  for (int i = 0; i < 8; ++i) {
-    threads.emplace_back([&] {
+  for (auto& thread : threads) {
+    thread = std::thread{[&] {
       for (int n = 0; n < 200; ++n) {
         sales_.add();
         if (n == 100) ++halfway;
       }
-    });
+    }};
   }
   while (halfway < 4) std::this_thread::yield();
   pass(1h);

@@ -86,7 +86,7 @@ struct Owner {
 ///
 /// Shape:   string  `<name>`            the holder's token, with the lease as its expiry
 ///          zset    `{<name>}:waiters`  tokens in the order they came
-///          hash    `{<name>}:state`    fence, since, released, lost, run, yielding; never expires
+///          hash    `{<name>}:state`    fence, since, released, lost, run, yielding, moment; never expires
 ///          channel `tandem:<client>`   grants to the waiters of one client
 ///          A name with a hash tag of its own keeps it. Stored layout since 0.1; changing it breaks running processes.
 /// Cost:    acquire and release 1 round trip and 1 command each; 2 to acquire after waiting. A waiter asks again at most

@@ -203,9 +203,7 @@ class SharedMap {
   [[nodiscard]] std::optional<V> get(detail::Passed<K> key) const {
     auto const field = detail::encoded<K>(key);
     auto const reply = hash_.get(field);
-    auto const bytes = reply.template as<std::optional<std::string_view>>();
-    if (!bytes) return std::nullopt;
-    return detail::decoded<V>(hash_, field, *bytes);
+    return value_of(field, reply.template as<std::optional<std::string_view>>());
   }
 
   /// Stores the entry, whether or not there was one.
@@ -243,8 +241,7 @@ class SharedMap {
     using Made = std::invoke_result_t<Change&, std::optional<V>>;
     auto const field = detail::encoded<K>(key);
     for (detail::HashUpdate entry{hash_, field};;) {
-      std::optional<V> before;
-      if (auto const bytes = entry.current()) before.emplace(detail::decoded<V>(hash_, field, *bytes));
+      auto before = value_of(field, entry.current());
       if constexpr (std::same_as<Made, std::optional<V>>) {
         auto after = change(std::move(before));
         if (after ? entry.try_store(detail::encoded<V>(*after)) : entry.try_erase()) return after;
@@ -338,6 +335,11 @@ class SharedMap {
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
+  std::optional<V> value_of(std::string_view field, std::optional<std::string_view> bytes) const {
+    if (!bytes) return std::nullopt;
+    return detail::decoded<V>(hash_, field, *bytes);
+  }
+
   template <class Keys>
   static std::vector<std::string> fields_of(Keys& keys) {
     std::vector<std::string> out;
@@ -354,8 +356,7 @@ class SharedMap {
     out.reserve(fields.size());
     auto const reply = hash_.get_many(fields);
     for (std::size_t i = 0; i < fields.size(); ++i) {
-      auto const bytes = reply[i].template as<std::optional<std::string_view>>();
-      out.push_back(bytes ? std::optional<V>{detail::decoded<V>(hash_, fields[i], *bytes)} : std::nullopt);
+      out.push_back(value_of(fields[i], reply[i].template as<std::optional<std::string_view>>()));
     }
     return out;
   }

@@ -18,7 +18,8 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr auto silence = std::chrono::seconds{5};
-constexpr auto refused_pause = std::chrono::seconds{1};  // a server that refused to be listened to changes its mind slowly
+// A server that refused to be listened to changes its mind slowly.
+constexpr auto refused_pause = std::chrono::seconds{1};
 constexpr std::string_view invalidations = "__redis__:invalidate";  // RESP2's channel for them
 
 void drain(int fd) {
@@ -74,10 +75,13 @@ void Events::stop() {
 }
 
 void Events::stop_and_then(std::function<void()> then) {
-  std::lock_guard const guard{mutex_};
-  stopping_ = true;
-  then_ = std::move(then);
-  thread_.detach();
+  {
+    std::lock_guard const guard{mutex_};
+    stopping_ = true;
+    then_ = std::move(then);
+    thread_.detach();
+  }
+  wake();  // it is in a callback now, and would sleep once more after it
 }
 
 void Events::abandon_in_child() noexcept {

@@ -139,7 +139,7 @@ class Events final : private Waiting {
   bool resp3_ = true;
   bool tracking_ = false;
   bool firing_ = false;
-  std::size_t subscribed_ = 0;  // of wanted_, in order
+  std::size_t subscribed_ = 0;            // of wanted_, in order
   Deadline ask_again_ = Deadline::max();  // for those that were refused
   std::vector<Deadline> due_{};
   Deadline next_attempt_{};

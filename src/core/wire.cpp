@@ -185,11 +185,15 @@ void Wire::fail_sending(bool partly_sent, std::string_view why) {
 
 void Wire::refuse_unasked() {
   auto const& reader = *context_->reader;
-  while (reader.pos != reader.len) {
+  auto const is_unasked = [](int type) { return type >= 0 && type != REDIS_REPLY_PUSH; };
+  bool unasked = false;
+  while (!unasked && reader.pos != reader.len) {
     auto const reply = parse();
-    if (!reply) return;  // the beginning of a push; the beginning of anything else will be found out
-    if (reply->kind() != ReplyKind::push) fail_receiving("it answered what nobody had asked");
+    if (!reply) break;
+    unasked = reply->kind() != ReplyKind::push;
   }
+  unasked = unasked || (reader.ridx >= 0 && is_unasked(reader.task[0]->type));  // the beginning of one
+  if (unasked) fail_receiving("it answered what nobody had asked");
 }
 
 void Wire::send(CommandBuffer const& commands, Deadline deadline) {
@@ -308,8 +312,6 @@ std::optional<Reply> Wire::receive_if_here() {
 
 bool Wire::is_quiet() noexcept {
   if (broken()) return false;
-  auto const& reader = *context_->reader;
-  if (reader.pos != reader.len || reader.ridx >= 0) return false;
   char byte = 0;
   // An idle command connection has nothing to read: end of file or bytes nobody asked for both disqualify it.
   return ::recv(descriptor(), &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;

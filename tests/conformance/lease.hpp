@@ -29,7 +29,9 @@ using namespace std::chrono_literals;
 template <class Subject>
 class Leased : public ::testing::Test {
  protected:
-  [[nodiscard]] Hold acquire(LockOptions const& options) { return Subject::acquire(scene_.client(), "orders", options); }
+  [[nodiscard]] Hold acquire(LockOptions const& options) {
+    return Subject::acquire(scene_.client(), "orders", options);
+  }
   [[nodiscard]] bool taken() { return Subject::taken(scene_, "orders"); }
 
   support::LockScene scene_{};

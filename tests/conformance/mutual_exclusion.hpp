@@ -67,7 +67,8 @@ TYPED_TEST_P(MutualExclusion, WaiterEntersWhenTheFirstLeaves) {
   auto const one = this->make();
   auto const other = this->make();
   auto inside = std::make_unique<typename TypeParam::Inside>(TypeParam::enter(*one));
-  auto later = std::async(std::launch::async, [&] { return bool{TypeParam::try_enter_for(*other, support::long_enough)}; });
+  auto later =
+      std::async(std::launch::async, [&] { return bool{TypeParam::try_enter_for(*other, support::long_enough)}; });
   this->scene_.await_waiters("orders", 1);
   inside.reset();
   EXPECT_TRUE(later.get());

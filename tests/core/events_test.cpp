@@ -1,7 +1,6 @@
 #include "core/events.hpp"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -89,8 +88,9 @@ class FullPort {
  public:
   FullPort() : listener_{support::listen_on_tcp(0)} {
     // The first fills the queue; more of them in case the kernel is generous.
-    for (auto& each : waiting_) {
-      each = support::Descriptor{support::required(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket")};
+    for (int i = 0; i < 3; ++i) {
+      auto& each = waiting_.emplace_back(
+          support::required(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket"));
       sockaddr_in address{};
       address.sin_family = AF_INET;
       address.sin_port = htons(listener_.second);
@@ -102,7 +102,7 @@ class FullPort {
 
  private:
   std::pair<support::Descriptor, std::uint16_t> listener_;
-  std::array<support::Descriptor, 3> waiting_{};
+  std::vector<support::Descriptor> waiting_{};
 };
 
 class EventsTest : public support::LockSceneTest {
@@ -343,7 +343,8 @@ TEST_P(EventsTest, AnswersThatAreLostWithTheConnectionAreNone) {
   scene_.server.pause();
   on_thread([&] {
     for (int i = 0; i < 2; ++i) {
-      (void)events_->send(command({"PING"}), [&](ReplyView const* reply) { diary_.write(reply ? "answered" : "lost"); });
+      (void)events_->send(command({"PING"}),
+                          [&](ReplyView const* reply) { diary_.write(reply ? "answered" : "lost"); });
     }
   });
   scene_.server.kill();
@@ -368,7 +369,8 @@ TEST_P(EventsTest, AnswerThatDoesNotComeInTimeEndsTheConnection) {
 TEST_P(EventsTest, ErrorIsAnAnswer) {
   start();
   on_thread([&] {
-    (void)events_->send(command({"NONSENSE"}), [&](ReplyView const* reply) { diary_.write(reply->is_error() ? "error" : "?"); });
+    (void)events_->send(command({"NONSENSE"}),
+                        [&](ReplyView const* reply) { diary_.write(reply->is_error() ? "error" : "?"); });
   });
   EXPECT_TRUE(diary_.has("error"));
   EXPECT_EQ(diary_.count("disconnected"), 0);
@@ -467,7 +469,9 @@ TEST_P(EventsTest, SignalsGoToTheProgramsOwnThreads) {
     std::ifstream status{task.path() / "status"};
     for (std::string line; std::getline(status, line);) {
       // All but those that cannot be blocked, and the two that the C library keeps for itself.
-      if (line.starts_with("SigBlk:")) EXPECT_THAT(line, ::testing::HasSubstr("fffffffe7ffbfeff"));
+      if (line.starts_with("SigBlk:")) {
+        EXPECT_THAT(line, ::testing::HasSubstr("fffffffe7ffbfeff"));
+      }
     }
   }
   EXPECT_EQ(found, 1);
@@ -489,8 +493,8 @@ TEST_P(EventsTest, NoListenerIsCalledAfterStop) {
 }
 
 TEST_P(EventsTest, StopIsQuickWhateverTheServerDoes) {
-  for (auto const& fault : std::vector<std::function<void()>>{
-           [] {}, [&] { scene_.server.pause(); }, [&] { scene_.server.kill(); }}) {
+  for (auto const& fault :
+       std::vector<std::function<void()>>{[] {}, [&] { scene_.server.pause(); }, [&] { scene_.server.kill(); }}) {
     Events events{options_};
     Diary diary;
     events.attach(diary);

@@ -161,6 +161,15 @@ TEST_F(PipelineTest, CutInTheMiddleOfTheRequestIsInDoubt) {
   EXPECT_EQ(own_.command("GET", "n").as<int>(), 1);
 }
 
+TEST_F(PipelineTest, RequestThatIsSentOnlyInPartIsInDoubt) {
+  Connection wire{server_.url() + "?command_timeout=200ms"};
+  server_.pause();
+  std::string const large(16 << 20, 'x');  // the first command fits a socket's buffer, this one does not
+  EXPECT_THROW((void)wire.pipeline().command("INCR", "n").command("SET", "k", large).execute(), InDoubt);
+  server_.resume();
+  EXPECT_EQ(own_.command("GET", "n").as<int>(), 1);
+}
+
 TEST_F(PipelineTest, IsEmptyAlsoAfterAFault) {
   auto pipeline = redis_.pipeline();
   pipeline.command("INCR", "n");
@@ -182,8 +191,10 @@ TEST_F(PipelineTest, ScriptThatCannotBeSentAgainLeavesThePipelineInDoubt) {
     if (words.front() == "EVALSHA") return {"-NOSCRIPT No matching script.\r\n", FakeServer::Then::close};
     return {FakeServer::ok};
   }};
-  Connection wire{server.url()};
-  EXPECT_THROW((void)wire.pipeline().run(add, {"n"}, 1).command("SET", "k", "v").run(add, {"n"}, 1).execute(), InDoubt);
+  for (int i = 0; i < 50; ++i) {  // the end is known before the script is sent again, or after
+    Connection wire{server.url()};
+    EXPECT_THROW((void)wire.pipeline().run(add, {"n"}, 1).command("SET", "k", "v").run(add, {"n"}, 1).execute(), InDoubt);
+  }
 }
 
 }  // namespace

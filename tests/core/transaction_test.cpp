@@ -354,11 +354,12 @@ TEST_F(TransactionTest, ForbiddenWatchAppliesNothing) {
 }
 
 TEST_F(TransactionTest, FunctionThatOutlastsTheDeadlineAppliesNothing) {
-  Connection wire{server_.url() + "?command_timeout=50ms"};
+  Connection wire{server_.url() + "?command_timeout=200ms"};
+  wire.transaction({}, [](Transaction& tx) { tx.queue("PING"); });
   EXPECT_THROW(wire.transaction({"a"},
                                 [](Transaction& tx) {
                                   (void)tx.read("GET", "a");
-                                  std::this_thread::sleep_for(100ms);  // the deadline is to pass
+                                  std::this_thread::sleep_for(250ms);  // the deadline is to pass
                                   tx.queue("INCR", "a");
                                 }),
                Unreachable);

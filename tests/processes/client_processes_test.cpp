@@ -138,6 +138,16 @@ TEST_F(ClientProcessesTest, NoSocketThatIsOnlyJustConnectingIsOpenInTheChild) {
   for (auto& thread : threads) thread.join();
 }
 
+TEST_F(ClientProcessesTest, ChildDoesNotWaitForTheConnectionsOfItsParent) {
+  auto options = Options::from_url(server_.url() + "?command_timeout=20s");
+  options.max_connections = 1;
+  Client redis{options};
+  redis.transaction({}, [&](Transaction&) {  // has the one connection while it runs
+    EXPECT_EQ(in_child([&] { return ping(redis); }), pong);
+  });
+  EXPECT_EQ(ping(redis), pong);
+}
+
 TEST_F(ClientProcessesTest, DestroyingItInTheChildHarmsNothing) {
   auto redis = std::make_unique<Client>(server_.url());
   auto const id = redis->command("CLIENT", "ID").as<int>();

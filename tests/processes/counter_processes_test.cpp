@@ -1,3 +1,4 @@
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -24,13 +25,13 @@ TEST(CounterProcessesTest, IncrementsOfEightProcessesAreExact) {
   constexpr int processes = 8;
   constexpr int increments = 1000;
   testing::RedisServer const server;
-  std::vector<std::unique_ptr<Forked>> children;
-  for (int i = 0; i < processes; ++i) {
-    children.push_back(std::make_unique<Forked>([&] {
+  std::array<std::unique_ptr<Forked>, processes> children;
+  for (auto& child : children) {
+    child = std::make_unique<Forked>([&] {
       Counter hits{Client{server.url()}, "hits"};
       for (int n = 0; n < increments; ++n) ++hits;
       return std::string{"done"};
-    }));
+    });
   }
   for (auto const& child : children) EXPECT_EQ(child->told(), "done");
   EXPECT_EQ((Counter{Client{server.url()}, "hits"}.value()), processes * increments);
@@ -40,14 +41,14 @@ TEST(CounterProcessesTest, NumbersTakenByEightProcessesAreTakenOnce) {
   constexpr int processes = 8;
   constexpr int taken = 200;
   testing::RedisServer const server;
-  std::vector<std::unique_ptr<Forked>> children;
-  for (int i = 0; i < processes; ++i) {
-    children.push_back(std::make_unique<Forked>([&] {
+  std::array<std::unique_ptr<Forked>, processes> children;
+  for (auto& child : children) {
+    child = std::make_unique<Forked>([&] {
       Counter next{Client{server.url()}, "next"};
       std::string out;
       for (int n = 0; n < taken; ++n) out += std::to_string(next.add()) + ' ';
       return out;
-    }));
+    });
   }
   std::vector<int> times(processes * taken + 1);
   for (auto const& child : children) {

@@ -23,6 +23,8 @@ namespace {
 using namespace std::chrono_literals;
 using support::Forked;
 
+constexpr std::chrono::sys_seconds seven = std::chrono::sys_days{std::chrono::year{2026} / 11 / 23} + 7h;
+
 /// Processes that count under the same name, without a pause, while the hour changes from six to seven.
 ///
 /// The server and the Pythons have a clock of the test's making; ours ask the server.
@@ -30,7 +32,7 @@ class RollingCounterProcessesTest : public ::testing::Test {
  protected:
   /// The moment at which time stands still, at first.
   void begin(std::chrono::nanoseconds before_seven) {
-    beginning_ = seven_ - before_seven;
+    beginning_ = seven - before_seven;
     clock_.stand_still_at(beginning_);
   }
 
@@ -44,7 +46,7 @@ class RollingCounterProcessesTest : public ::testing::Test {
 
   std::string become_python(std::string const& name, std::chrono::nanoseconds lead) {
     constexpr auto python = "/usr/bin/python3";
-    ::setenv("TANDEM_CLOCK_LEAD", std::to_string(lead.count()).c_str(), 1);
+    ::setenv("TANDEM_CLOCK_LEAD", std::to_string(lead.count()).c_str(), 1);  // NOLINT(concurrency-mt-unsafe): a child
     auto const socket = server_.socket_path();
     // -I: with Debian's modules, whatever the environment says
     ::execl(python, python, "-I", TANDEM_UPDATE_STATS, socket.c_str(), "web", "sales", name.c_str(), nullptr);
@@ -73,7 +75,7 @@ class RollingCounterProcessesTest : public ::testing::Test {
         [&] { return redis_.command("HLEN", "acknowledged").as<std::size_t>() == workers_.size(); }));
     auto const acknowledged_before = acknowledged();
     clock_.go_on_from(beginning_);
-    ASSERT_TRUE(support::eventually([&] { return server_time() >= seven_ + after; }));
+    ASSERT_TRUE(support::eventually([&] { return server_time() >= seven + after; }));
     redis_.command("SET", "stop", 1);
     for (auto const& [name, worker] : workers_) EXPECT_EQ(worker->told(), "") << name;
     for (auto const& [name, total] : acknowledged()) EXPECT_GT(total, acknowledged_before.at(name)) << name;
@@ -103,7 +105,6 @@ class RollingCounterProcessesTest : public ::testing::Test {
   }
   std::string get(std::string const& part) { return redis_.command("GET", "stats:web:sales" + part).as<std::string>(); }
 
-  static constexpr std::chrono::sys_seconds seven_ = std::chrono::sys_days{std::chrono::year{2026} / 11 / 23} + 7h;
   std::chrono::sys_time<std::chrono::nanoseconds> beginning_{};
   support::ShiftedClock clock_{};
   testing::RedisServer server_{};

@@ -103,7 +103,9 @@ class LockScene {
   [[nodiscard]] std::string value(std::string const& key) {
     return redis("GET", key).as<std::optional<std::string>>().value_or("");
   }
-  [[nodiscard]] long long waiters(std::string const& name) { return redis("ZCARD", "{" + name + "}:waiters").as<long long>(); }
+  [[nodiscard]] long long waiters(std::string const& name) {
+    return redis("ZCARD", "{" + name + "}:waiters").as<long long>();
+  }
   void await_waiters(std::string const& name, long long count) {
     ASSERT_TRUE(eventually([&] { return waiters(name) == count; })) << waiters(name) << " wait, not " << count;
   }

@@ -21,7 +21,10 @@ inline std::string commands_of(Client redis, std::function<void()> const& act) {
     if (!name.starts_with("config")) calls[name] = stats.substr(colon + 7, stats.find(',', colon) - colon - 7);
   }
   std::string out;
-  for (auto const& [name, count] : calls) out += (out.empty() ? "" : ", ") + name + " " + count;
+  for (auto const& [name, count] : calls) {
+    if (!out.empty()) out += ", ";
+    out.append(name).append(" ").append(count);
+  }
   return out;
 }
 

@@ -21,6 +21,7 @@ constexpr std::int64_t billion = 1'000'000'000;
 std::int64_t* shared = nullptr;  // [0]: nanoseconds to add; [1]: where time stands still, 0: nowhere
 std::int64_t lead = 0;
 
+// NOLINTBEGIN(concurrency-mt-unsafe): before the program has begun
 __attribute__((constructor)) void begin() {
   char const* const file = std::getenv("TANDEM_CLOCK");
   if (file == nullptr) return;
@@ -31,6 +32,7 @@ __attribute__((constructor)) void begin() {
   if (char const* const text = std::getenv("TANDEM_CLOCK_LEAD")) lead = std::atoll(text);
   if (memory != MAP_FAILED) shared = static_cast<std::int64_t*>(memory);
 }
+// NOLINTEND(concurrency-mt-unsafe)
 
 std::int64_t now() {
   timespec real{};

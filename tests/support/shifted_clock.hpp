@@ -24,6 +24,7 @@ namespace tandem::support {
 /// A program with TANDEM_CLOCK_LEAD in its environment has a clock that leads by so many nanoseconds.
 class ShiftedClock {
  public:
+  // NOLINTBEGIN(concurrency-mt-unsafe): the environment is changed before a test has threads, and after
   ShiftedClock() {
     auto const file = folder_.path("clock");
     Descriptor const fd{required(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600), "open")};
@@ -41,6 +42,7 @@ class ShiftedClock {
     ::unsetenv("TANDEM_CLOCK");
     ::munmap(shared_, 2 * sizeof *shared_);
   }
+  // NOLINTEND(concurrency-mt-unsafe)
 
   /// From now on it is `time` there, until another is set.
   void stand_still_at(std::chrono::sys_time<std::chrono::nanoseconds> time) {

@@ -20,12 +20,14 @@ local function was_released(state, fence)
   return fence > 0 and (released == fence or last > fence and lost < fence)
 end
 
--- Milliseconds for which a release has left the key free for strangers; 0 or less when it is ours to take.
+-- Milliseconds for which a release has left the key free for strangers; 0 or less when it is ours to take. A clock that
+-- was set back since does not make them more.
 local function left_free(state)
-  local free_until = tonumber(redis.call('HGET', state, 'yielding') or 0)
-  if free_until == 0 then return 0 end
+  local yielded = redis.call('HMGET', state, 'yielding', 'moment')
+  if not yielded[1] then return 0 end
   local time = redis.call('TIME')
-  return free_until - (time[1] * 1000 + math.floor(time[2] / 1000))
+  local left = yielded[1] - (time[1] * 1000 + math.floor(time[2] / 1000))
+  return left <= tonumber(yielded[2] or 0) and left or 0
 end
 
 -- Speaks to the process that made the token; how many heard it: 0 means that it is gone.

@@ -31,7 +31,8 @@ redis.call('DEL', lock)
 redis.call('HSET', state, 'released', fence > 0 and ARGV[5] or redis.call('HGET', state, 'fence') or 0)
 if run > 0 and redis.call('ZCARD', waiters) > 0 and redis.call('HINCRBY', state, 'run', 1) > run then
   local time = redis.call('TIME')
-  redis.call('HSET', state, 'run', 0, 'yielding', time[1] * 1000 + math.floor(time[2] / 1000) + moment)
+  redis.call('HSET', state, 'run', 0, 'yielding', time[1] * 1000 + math.floor(time[2] / 1000) + moment,
+    'moment', moment)
   name_leader(waiters, moment)
   return 1
 end
