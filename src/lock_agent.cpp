@@ -148,6 +148,7 @@ void LockAgent::expect(Waiter& waiter, Deadline lease_end, bool leads) {
     std::lock_guard const guard{mutex_};
     // The word that it leads now may have overtaken the answer that it did not yet. Nobody who leads is put back.
     leads = leads || waiter.track_at_ != Deadline::max();
+    waiter.told_to_ask_ = false;
     if (leads) waiter.track_at_ = steady_clock::now() + track_after;
     waiter.ask_at(lease_end + after_lease, leads);
     sooner = waiter.track_at_ < next_due_;
@@ -200,6 +201,11 @@ void LockAgent::with_waiter(std::string_view token, Call&& call) {
   if (auto const found = waiters_.find(token); found != waiters_.end()) call(*found->second);
 }
 
+void LockAgent::tell_to_ask(Waiter& waiter) {
+  waiter.told_to_ask_ = true;
+  waiter.ask_now();
+}
+
 void LockAgent::on_subscribed() {
   std::lock_guard const guard{mutex_};
   listening_ = true;
@@ -233,7 +239,7 @@ void LockAgent::on_disconnected() {
 void LockAgent::on_message(std::string_view /*channel*/, std::string_view text) {
   auto const word = take_word(text);
   if (word == "grant") {
-    with_waiter(text, [](Waiter& waiter) { waiter.ask_now(); });
+    with_waiter(text, tell_to_ask);
   } else if (word == "lead") {
     auto const number = take_word(text);
     long long left = 0;
@@ -249,8 +255,8 @@ void LockAgent::on_message(std::string_view /*channel*/, std::string_view text) 
 void LockAgent::on_changed(std::optional<std::string_view> key) {
   std::lock_guard const guard{mutex_};
   for (auto const& [token, waiter] : waiters_) {
-    bool const leads = waiter->track_at_ != Deadline::max();
-    if (leads && (!key || *key == waiter->keys_.lock)) waiter->track_at_ = Deadline{};
+    bool const looks = waiter->track_at_ != Deadline::max() && !waiter->told_to_ask_;
+    if (looks && (!key || *key == waiter->keys_.lock)) waiter->track_at_ = Deadline{};
   }
 }
 
@@ -352,7 +358,7 @@ bool LockAgent::track(LockKeys const& keys, std::string token) {
     if (owner == nullptr) return;
     bool const free = owner->is_nil();
     if (free || (owner->kind() == ReplyKind::text && owner->as<std::string_view>() == token)) {
-      with_waiter(token, [](Waiter& waiter) { waiter.ask_now(); });
+      with_waiter(token, tell_to_ask);
     }
   });
   CommandBuffer left;

@@ -91,6 +91,7 @@ class Waiter {
 
   // The agent's own, under its mutex.
   Deadline track_at_ = Deadline::max();
+  bool told_to_ask_ = false;  // until it was answered the key is looked at no more: it is about to change it itself
 };
 
 /// What a client does for all its locks in the background: hears grants, renews leases, ends them in time, notices that a
@@ -156,6 +157,7 @@ class LockAgent final : public EventListener {
   /// False when the server does not track keys for us.
   bool track(LockKeys const& keys, std::string token);
   void serve_given_back(Deadline now);
+  static void tell_to_ask(Waiter& waiter);
   template <class Call>
   void with_waiter(std::string_view token, Call&& call);
 

@@ -1,5 +1,11 @@
 #include "core/core.hpp"
 
+#include <algorithm>
+#include <chrono>
+#include <optional>
+
+#include "core/backoff.hpp"
+
 namespace tandem::detail {
 namespace {
 
@@ -7,6 +13,11 @@ std::shared_ptr<Options const> checked(Options options) {
   options.check();
   return std::make_shared<Options const>(std::move(options));
 }
+
+using std::chrono::steady_clock;
+
+/// Short at first: most often one connection died, and the next one is good.
+Backoff between_tries() { return {std::chrono::milliseconds{1}, std::chrono::milliseconds{250}}; }
 
 }  // namespace
 
@@ -30,27 +41,39 @@ Core::~Core() {
 }
 
 Reply Core::ask(CommandBuffer const& command, Deadline deadline, Repeat repeat) {
+  Backoff backoff = between_tries();
+  std::optional<InDoubt> doubt;  // of an earlier try: whatever comes after it, the command may have been executed
   for (;;) {
-    auto const lease = borrow(deadline);
     try {
-      lease.wire().send(command, deadline);
-      return lease.wire().receive_answer(deadline);
-    } catch (Unreachable const&) {
-      // Not executed, so it may go out again; borrow() ends the loop when the deadline is over.
-    } catch (InDoubt const&) {
-      if (repeat == Repeat::never || std::chrono::steady_clock::now() >= deadline) throw;
+      auto const lease = borrow(deadline);
+      try {
+        lease.wire().send(command, deadline);
+        return lease.wire().receive_answer(deadline);
+      } catch (Unreachable const&) {
+        // Not executed, so it may go out again.
+        if (steady_clock::now() >= deadline) throw;
+      } catch (InDoubt const& fault) {
+        if (repeat == Repeat::never || steady_clock::now() >= deadline) throw;
+        doubt = fault;
+      }
+    } catch (Error const&) {
+      if (doubt) throw *doubt;
+      throw;
     }
+    poll_until(nullptr, 0, std::min(deadline, steady_clock::now() + backoff.pause()));
   }
 }
 
 std::vector<Reply> Core::ask_all(CommandBuffer const& commands, Deadline deadline) {
+  Backoff backoff = between_tries();
   for (;;) {
     auto const lease = borrow(deadline);
     try {
       return exchange(lease.wire(), commands, deadline);
     } catch (Unreachable const&) {
-      // As above.
+      if (steady_clock::now() >= deadline) throw;  // as above
     }
+    poll_until(nullptr, 0, std::min(deadline, steady_clock::now() + backoff.pause()));
   }
 }
 
