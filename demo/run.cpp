@@ -97,8 +97,9 @@ std::optional<Killing> kill_the_holder(Shared const& shared, Team& team) {
   auto const worker = owner ? team.number_of(owner->pid) : 0;
   if (worker == 0 || !team.freeze(worker)) return std::nullopt;
 
-  // It stands still now. A holder closes its note before it gives the lock back: open note, and named by the server
-  // after it stood still, means that it holds the lock.
+  // It stands still now. A holder closes its note before it gives the lock back: if the note is open, and the server
+  // names it even now, then it holds the lock.
+  auto const moment = Clock::now();
   std::optional<std::uint64_t> fence;
   for (auto [number, holding] : shared.holdings) {
     if (holding.worker == worker && holding.state == Holding::State::open) fence = number;
@@ -108,9 +109,8 @@ std::optional<Killing> kill_the_holder(Shared const& shared, Team& team) {
     team.thaw(worker);
     return std::nullopt;
   }
-  Killing const killing{worker, owner->pid, *fence, Clock::now()};
   team.kill(worker);
-  return killing;
+  return Killing{worker, owner->pid, *fence, moment};
 }
 
 /// How many commands the server has executed so far, for whomever; none where it does not tell.

@@ -16,7 +16,7 @@ namespace demo {
 
 /// What the processes of one run share. Each makes one of these for itself; what it stands for is in Redis.
 struct Shared {
-  static constexpr std::chrono::seconds period{2};
+  static constexpr std::chrono::seconds period{3};
   static constexpr std::chrono::milliseconds lease{1000};
 
   /// All keys have `run` in their name, so that runs do not meet.

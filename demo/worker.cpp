@@ -117,11 +117,11 @@ class Worker {
     note.repaired = !before.whole;
     job_.report.write(hold, rows());
     auto const after = job_.report.state();
+    note.end = Clock::now();
 
-    if (hold.held()) {
+    if (hold.held()) {  // asked last: so it was true of all that came before
       if (!after.whole || after.fence != hold.fence()) throw_torn(hold.fence());
       note.state = Holding::State::ended;
-      note.end = Clock::now();
     } else {
       note.state = Holding::State::lost;
       note.end = hold.valid_until();

@@ -13,7 +13,7 @@ int main(int argc, char** argv) try {
   tandem::Client redis{argc > 1 ? argv[1] : "redis://localhost"};
 
   tandem::Counter visits{redis, "visits"};
-  std::printf("visit %lld\n", ++visits);
+  std::printf("visit %lld\n", static_cast<long long>(++visits));
 
   tandem::SharedMap<std::string, std::int64_t> stock{redis, "stock"};
   stock.update("apple", [](std::optional<std::int64_t> have) { return have.value_or(0) + 3; });

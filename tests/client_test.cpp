@@ -36,8 +36,8 @@ using support::FakeServer;
 using support::FaultProxy;
 using support::stall;
 using support::time_of;
-using testing::RedisServer;
 using ::testing::HasSubstr;
+using testing::RedisServer;
 using Fault = FaultProxy::Fault;
 
 static_assert(std::is_copy_constructible_v<Client>, "a handle: copies share one core");
@@ -205,7 +205,8 @@ TEST_F(ClientTest, FreedConnectionGoesToWhoWaitsForIt) {
   bounded.max_connections = 1;
   Client redis{bounded};
   std::thread other{[&] { EXPECT_FALSE(redis.command("BLPOP", "list", 30).is_nil()); }};
-  ASSERT_TRUE(eventually([&] { return own_.command("CLIENT", "LIST").as<std::string>().find("cmd=blpop") != std::string::npos; }));
+  ASSERT_TRUE(eventually(
+      [&] { return own_.command("CLIENT", "LIST").as<std::string>().find("cmd=blpop") != std::string::npos; }));
   std::thread waiting{[&] { EXPECT_EQ(redis.command("PING").as<std::string>(), "PONG"); }};
   own_.command("LPUSH", "list", "x");
   waiting.join();
@@ -313,7 +314,8 @@ TEST_F(ClientTest, LostReplyIsInDoubtAndNotRepeated) {
 
 TEST_F(ClientTest, HandshakeThatIsCutIsMadeAgain) {
   FaultProxy proxy{server_};
-  for (auto const fault : {Fault::cut_before_request, Fault::cut_in_request, Fault::cut_after_request, Fault::cut_in_reply}) {
+  for (auto const fault :
+       {Fault::cut_before_request, Fault::cut_in_request, Fault::cut_after_request, Fault::cut_in_reply}) {
     proxy.next("HELLO", fault);
     Client redis{proxy.url()};
     EXPECT_EQ(redis.command("PING").as<std::string>(), "PONG");
@@ -441,7 +443,8 @@ TEST_F(ClientTest, ForbiddenCommandSaysNopermAndOthersWork) {
 class ClientOfALoadingServerTest : public ClientTest {
  protected:
   ClientOfALoadingServerTest()
-      : ClientTest{{.arguments = {"--enable-debug-command", "yes", "--loading-process-events-interval-bytes", "1024"}}} {}
+      : ClientTest{
+            {.arguments = {"--enable-debug-command", "yes", "--loading-process-events-interval-bytes", "1024"}}} {}
 };
 
 TEST_F(ClientOfALoadingServerTest, SaysLoadingAndThenWorksAgain) {

@@ -1,13 +1,18 @@
 // The demo: its parts, and the program itself run as a user runs it.
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -287,6 +292,7 @@ class RunningDemo {
 
     winsize size{24, 80, 0, 0};
     pid_ = output == Output::terminal ? ::forkpty(&terminal_, nullptr, nullptr, &size) : ::fork();
+    if (pid_ < 0) throw std::system_error{errno, std::generic_category(), "fork"};
     if (pid_ != 0) return;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ::setenv("TMPDIR", folder_.path("tmp").c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
@@ -384,7 +390,7 @@ class DemoTest : public DemoFiles {
 
 TEST_F(DemoTest, AgreesWithOneProcessThoughAWorkerWasKilled) {
   RunningDemo demo{{small_log()}};
-  EXPECT_EQ(demo.status(), 0);
+  EXPECT_EQ(demo.status(), 0) << demo.text();
   EXPECT_THAT(demo.text(), HasSubstr(agreement));
   EXPECT_THAT(demo.text(), HasSubstr("kill -9 of worker"));
   EXPECT_THAT(demo.text(), Not(HasSubstr("\x1b"))) << "no escape codes in a file";

@@ -21,6 +21,7 @@
 
 #include "conformance/lease.hpp"
 #include "support/lock_scene.hpp"
+#include "support/stall_watch.hpp"
 
 namespace tandem {
 namespace {
@@ -109,7 +110,7 @@ TEST_P(HoldTest, IsValidForItsLeaseCountedFromBeforeTheRequest) {
   auto const after = steady_clock::now();
   EXPECT_TRUE(hold.held());
   EXPECT_GT(hold.valid_until(), before + 29s) << "the margin is one in a hundred";
-  EXPECT_LT(hold.valid_until(), after + 30s);
+  EXPECT_LE(hold.valid_until(), after + 30s - 300ms);
 }
 
 TEST_P(HoldTest, EndsByItselfWithItsLeaseWithoutAnyRoundTrip) {
@@ -155,7 +156,7 @@ TEST_P(HoldTest, AssignmentGivesBackWhatWasHeldBefore) {
 }
 
 TEST_P(HoldTest, OutlivesTheLockAndTheClientItCameFrom) {
-  auto hold = Lock{scene_.client(), "orders", {.lease = 300ms}}.acquire();
+  auto hold = Lock{scene_.client(), "orders", {.lease = 1s}}.acquire();
   EXPECT_TRUE(eventually([&, first = hold.valid_until()] { return hold.valid_until() > first; })) << "renewed";
   EXPECT_EQ(hold.release(), Release::released);
 }
@@ -250,17 +251,25 @@ TEST_P(HoldTest, ReportThatThrowsHarmsNothing) {
 // ---- Renewal ----
 
 TEST_P(HoldTest, RenewedHoldLastsForManyLeases) {
-  auto hold = lock({.lease = 300ms}).acquire();
-  auto const stop = hold.stop_token();
   auto const challenger = lock();
-  auto const begin = steady_clock::now();
-  while (steady_clock::now() < begin + 2s) {
-    ASSERT_TRUE(hold.held());
-    ASSERT_FALSE(challenger.try_acquire());
-    std::this_thread::sleep_for(5ms);  // two seconds of lookout, not of load
+  for (int tries = 5; tries > 0; --tries) {
+    support::StallWatch const machine{scene_.client()};
+    auto hold = lock({.lease = 300ms}).acquire();
+    auto const stop = hold.stop_token();
+    auto const begin = steady_clock::now();
+    bool refused = true;
+    while (hold.held() && steady_clock::now() < begin + 2s) {
+      refused = refused && !challenger.try_acquire();
+      std::this_thread::sleep_for(5ms);  // two seconds of lookout, not of load
+    }
+    if (!hold.held() && machine.longest() > 100ms) continue;  // that is between two renewals
+    EXPECT_TRUE(hold.held());
+    EXPECT_TRUE(refused);
+    EXPECT_FALSE(stop.stop_requested());
+    EXPECT_EQ(hold.release(), Release::released);
+    return;
   }
-  EXPECT_FALSE(stop.stop_requested());
-  EXPECT_EQ(hold.release(), Release::released);
+  GTEST_SKIP() << "this machine stalls too often for a lease of 300 ms";
 }
 
 TEST_P(HoldTest, IsNotRenewedWithoutAskingForIt) {
@@ -271,11 +280,11 @@ TEST_P(HoldTest, IsNotRenewedWithoutAskingForIt) {
 }
 
 TEST_P(HoldTest, RenewalStopsWithTheRelease) {
-  auto hold = lock({.lease = 30ms}).acquire();
+  auto hold = lock({.lease = 600ms}).acquire();
   ASSERT_TRUE(eventually([&, first = hold.valid_until()] { return hold.valid_until() > first; }));
   hold.release();
   scene_.reset_count();
-  std::this_thread::sleep_for(300ms);  // ten leases
+  std::this_thread::sleep_for(700ms);  // three renewals would have been due
   EXPECT_EQ(scene_.count().scripts, 0);
 }
 
@@ -307,7 +316,7 @@ TEST_P(HoldTest, HundredsOfHoldsOfOneClientAreAllRenewed) {
 }
 
 TEST_P(HoldTest, RenewalGoesOnAfterTheServerForgotItsScripts) {
-  auto hold = lock({.lease = 300ms}).acquire();
+  auto hold = lock({.lease = 1s}).acquire();
   for (int i = 0; i < 3; ++i) {
     scene_.redis("SCRIPT", "FLUSH");
     ASSERT_TRUE(eventually([&, now = hold.valid_until()] { return hold.valid_until() > now; }));
@@ -316,7 +325,7 @@ TEST_P(HoldTest, RenewalGoesOnAfterTheServerForgotItsScripts) {
 }
 
 TEST_P(HoldTest, SurvivesBrokenConnectionsByRenewalOverNewOnes) {
-  auto hold = lock({.lease = 1s}).acquire();
+  auto hold = lock({.lease = 2s}).acquire();
   auto const stop = hold.stop_token();
   for (int i = 0; i < 3; ++i) {
     scene_.kill_connections();
@@ -339,10 +348,10 @@ TEST_P(HoldTest, StopIsRequestedWhenTheLeaseEndsWithoutRenewal) {
 }
 
 TEST_P(HoldTest, StopIsNotRequestedByRelease) {
-  auto hold = lock({.lease = 50ms}).acquire();
+  auto hold = lock({.lease = 300ms}).acquire();
   auto const stop = hold.stop_token();
   hold.release();
-  std::this_thread::sleep_for(200ms);  // four leases
+  std::this_thread::sleep_for(500ms);  // longer than the lease
   EXPECT_FALSE(stop.stop_requested());
   EXPECT_FALSE(hold.stop_token().stop_requested());
 }
@@ -491,8 +500,8 @@ TEST_P(HoldTest, ReportMayDropTheLastHandleOfTheClient) {
 
 TEST_P(HoldTest, LossOfOneHoldLeavesTheOthersAlone) {
   auto const client = scene_.client();
-  auto const lost = Lock{client, "lost", {.lease = 300ms}}.acquire();
-  auto const kept = Lock{client, "kept", {.lease = 300ms}}.acquire();
+  auto const lost = Lock{client, "lost", {.lease = 1s}}.acquire();
+  auto const kept = Lock{client, "kept", {.lease = 1s}}.acquire();
   scene_.redis("DEL", "lost");
   EXPECT_TRUE(stops(lost.stop_token()));
   ASSERT_TRUE(eventually([&, now = kept.valid_until()] { return kept.valid_until() > now; }));

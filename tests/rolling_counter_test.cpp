@@ -337,7 +337,9 @@ TEST_F(RollingCounterTest, AddsOverARealChangeOfPeriodAreAllCounted) {
   for (int round = 0;; ++round) {
     clock_.go_on_from(std::chrono::system_clock::now());
     RollingCounter counter{redis_, "real", std::to_string(round), {.period = 2s}};
-    while (redis_.command("TIME")[0].as<std::int64_t>() % 2 == 0) counter.add(0);  // until the second half of a period
+    // Begins in the second half of a period, so as not to take long.
+    do counter.add(0);
+    while (redis_.command("TIME")[0].as<std::int64_t>() % 2 == 0);
     auto const start = counter.current().start;
     std::atomic<std::int64_t> added = 0;
     std::array<std::thread, 4> threads;
@@ -351,10 +353,11 @@ TEST_F(RollingCounterTest, AddsOverARealChangeOfPeriodAreAllCounted) {
     }
     for (auto& thread : threads) thread.join();
     auto const now = counter.current();
-    if (now.start != start + 2s && round < 10) continue;  // the machine stalled for a whole period
-    EXPECT_EQ(counter.last().value().start, start);
+    auto const before = counter.last().value();
+    if ((now.start != start + 2s || before.start != start) && round < 10) continue;  // the machine stalled
+    EXPECT_EQ(before.start, start);
     EXPECT_GT(now.count, 0);
-    EXPECT_EQ(counter.last().value().count + now.count, added);
+    EXPECT_EQ(before.count + now.count, added);
     return;
   }
 }
@@ -575,14 +578,14 @@ TEST_F(RollingCounterTest, ReadWhoseReplyIsLostIsAskedAgain) {
 }
 
 TEST_F(RollingCounterTest, SilentServerEndsACallAtItsDeadline) {
-  Client impatient{with_timeout(server_.url(), 50ms)};
+  Client impatient{with_timeout(server_.url(), 300ms)};
   RollingCounter known{impatient, "web", "sales"};
   RollingCounter unknown{impatient, "web", "sales"};
   known.add();
   server_.pause();
-  EXPECT_LT(support::time_of([&] { EXPECT_THROW(known.add(), InDoubt); }), 50ms + support::stall);
-  EXPECT_LT(support::time_of([&] { EXPECT_THROW(unknown.add(), Unreachable); }), 50ms + support::stall);
-  EXPECT_LT(support::time_of([&] { EXPECT_THROW((void)known.current(), Error); }), 50ms + support::stall);
+  EXPECT_LT(support::time_of([&] { EXPECT_THROW(known.add(), InDoubt); }), 300ms + support::stall);
+  EXPECT_LT(support::time_of([&] { EXPECT_THROW(unknown.add(), Unreachable); }), 300ms + support::stall);
+  EXPECT_LT(support::time_of([&] { EXPECT_THROW((void)known.current(), Error); }), 300ms + support::stall);
   server_.resume();
   EXPECT_TRUE(support::eventually([&] { return sales_.current().count == 2; }));  // executed late, and once
 }
@@ -596,7 +599,13 @@ TEST_F(RollingCounterTest, CounterWorksAgainWhenTheServerDoes) {
   EXPECT_THROW(sales.add(), Unreachable);
   EXPECT_THROW((void)sales.current(), Unreachable);
   server_.restart();
-  EXPECT_EQ(sales.add(), 1);
+  EXPECT_TRUE(support::eventually([&] {
+    try {
+      return sales.add() == 1;
+    } catch (Unreachable const&) {
+      return false;  // a machine that stalls for those 50 ms
+    }
+  }));
   EXPECT_EQ(keys(), "1, 2026-11-23T06:00:00, (nil), (nil)");
 }
 

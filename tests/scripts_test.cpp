@@ -1,3 +1,5 @@
+#include "scripts.hpp"
+
 #include <cstddef>
 #include <regex>
 #include <set>
@@ -10,8 +12,6 @@
 
 #include <tandem/core/connection.hpp>
 #include <tandem/testing/redis_server.hpp>
-
-#include "scripts.hpp"
 
 namespace tandem {
 namespace {
@@ -120,7 +120,8 @@ TEST(ScriptsTest, KeyOutOfKeysIsFine) {
   EXPECT_THAT(strange_keys("redis.call('SET', KEYS[1], 'a, (b) ]', 'PX', ARGV[1])"), IsEmpty());
   EXPECT_THAT(strange_keys("local key, token = KEYS[1], ARGV[1]\nredis.call('GET', key)"), IsEmpty());
   EXPECT_THAT(strange_keys("for i = 1, #KEYS do redis.pcall('GET', KEYS[i]) end"), IsEmpty());
-  EXPECT_THAT(strange_keys("redis.call('UNLINK', unpack(KEYS)) redis.call('TIME') -- redis.call('GET', 'x')"), IsEmpty());
+  EXPECT_THAT(strange_keys("redis.call('UNLINK', unpack(KEYS)) redis.call('TIME') -- redis.call('GET', 'x')"),
+              IsEmpty());
   EXPECT_THAT(strange_keys("redis.call('PUBLISH', 'channel', ARGV[1])"), IsEmpty());
 }
 

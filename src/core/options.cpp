@@ -182,7 +182,8 @@ Options Options::from_url(std::string_view text) {
   auto const scheme = text.substr(0, scheme_end);
   bool const is_unix = scheme == "unix";
   out.tls.enabled = scheme == "rediss";
-  if (!is_unix && !out.tls.enabled && scheme != "redis") url.refuse(fmt::format("unknown scheme \"{}\"", url.shown(scheme)));
+  if (!is_unix && !out.tls.enabled && scheme != "redis")
+    url.refuse(fmt::format("unknown scheme \"{}\"", url.shown(scheme)));
 
   auto const [place, parameters] = split(text.substr(scheme_end + 3), '?');
   auto const slash = place.find('/');

@@ -55,7 +55,8 @@ class Socket {
   void close() noexcept;
 
   int fd_ = -1;
-  ForkHook fork_hook_{this, [](void* socket) noexcept { ::close(std::exchange(static_cast<Socket*>(socket)->fd_, -1)); }};
+  ForkHook fork_hook_{this,
+                      [](void* socket) noexcept { ::close(std::exchange(static_cast<Socket*>(socket)->fd_, -1)); }};
 };
 
 /// strerror, thread-safe.

@@ -92,7 +92,8 @@ bool Transaction::commit(std::vector<Reply>& replies) {
   std::optional<ServerError> rejected;
   if (!begun_) {
     auto const begun = wire_.receive_answer(deadline_);
-    if (begun.is_error()) rejected.emplace(begun.error_text(), describe(keys_) + " (it was executed one by one): MULTI");
+    if (begun.is_error())
+      rejected.emplace(begun.error_text(), describe(keys_) + " (it was executed one by one): MULTI");
   }
   for (std::size_t i = 0; i < queued_.count(); ++i) {
     auto const queued = wire_.receive_answer(deadline_);
@@ -122,7 +123,8 @@ std::vector<Reply> detail::run_transaction(Channel& channel, std::span<std::stri
         transaction.unwatch();
         return {};
       }
-      if (steady_clock::now() >= deadline) throw Unreachable{"tandem: " + describe(keys) + ": not sent before the deadline"};
+      if (steady_clock::now() >= deadline)
+        throw Unreachable{"tandem: " + describe(keys) + ": not sent before the deadline"};
       transaction.watch();
       transaction.begin();
       committing = true;

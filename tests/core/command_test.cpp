@@ -65,9 +65,9 @@ TEST(CommandTest, RealNumberIsTheShortestTextThatReadsBack) {
 }
 
 TEST(CommandTest, RealNumbersReadBackAsTheSame) {
-  for (double const number : {1.0 / 3, 0.1 + 0.2, 5e-324, std::numeric_limits<double>::max(),
-                              std::numeric_limits<double>::lowest(), std::numeric_limits<double>::min(),
-                              -1.2345678901234567e-308, 9007199254740993.0}) {
+  for (double const number :
+       {1.0 / 3, 0.1 + 0.2, 5e-324, std::numeric_limits<double>::max(), std::numeric_limits<double>::lowest(),
+        std::numeric_limits<double>::min(), -1.2345678901234567e-308, 9007199254740993.0}) {
     Argument const argument{number};
     EXPECT_EQ(std::strtod(std::string{argument.bytes()}.c_str(), nullptr), number) << argument.bytes();
   }

@@ -30,17 +30,18 @@ using support::FakeServer;
 using support::FaultProxy;
 using support::stall;
 using support::time_of;
-using testing::RedisServer;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using testing::RedisServer;
 using Then = FakeServer::Then;
 
 static_assert(!std::is_copy_constructible_v<Connection>, "one socket has one owner");
 static_assert(std::is_nothrow_move_constructible_v<Connection>);
 static_assert(std::is_nothrow_move_assignable_v<Connection>);
 
-Options options_for(std::string const& url, std::function<void(Options&)> const& change = [](Options&) {}) {
+Options options_for(
+    std::string const& url, std::function<void(Options&)> const& change = [](Options&) {}) {
   auto out = Options::from_url(url);
   change(out);
   return out;
@@ -134,7 +135,8 @@ TEST_F(ConnectionTest, ClosesWhenDestroyed) {
 
 TEST_F(ConnectionTest, BadOptionsAreRefusedBeforeAnyIo) {
   EXPECT_THROW(Connection{"redis://localhost:0"}, std::invalid_argument);
-  EXPECT_THROW(Connection{options_for(server_.url(), [](Options& o) { o.command_timeout = 0ms; })}, std::invalid_argument);
+  EXPECT_THROW(Connection{options_for(server_.url(), [](Options& o) { o.command_timeout = 0ms; })},
+               std::invalid_argument);
 }
 
 TEST(ConnectionAbsenceTest, NobodyListeningIsUnreachableAtOnce) {
@@ -170,9 +172,7 @@ TEST(ConnectionHandshakeTest, PasswordOfTheDefaultUser) {
 
 TEST(ConnectionHandshakeTest, UserAndPassword) {
   RedisServer const server{{.arguments = {"--user", "app", "on", ">secret", "~*", "&*", "+@all"}}};
-  auto const url = [&](std::string const& credentials) {
-    return "unix://" + credentials + "@" + server.socket_path();
-  };
+  auto const url = [&](std::string const& credentials) { return "unix://" + credentials + "@" + server.socket_path(); };
   for (auto const* protocol : {"?protocol=2", "?protocol=3"}) {
     Connection wire{url("app:secret") + protocol};
     EXPECT_EQ(wire.command("ACL", "WHOAMI").as<std::string>(), "app");
@@ -268,7 +268,8 @@ TEST(ConnectionHandshakeTest, ServerThatIsFullSaysSo) {
 
 TEST(ConnectionDeadlineTest, SilentServerIsUnreachableAtTheConnectDeadline) {
   auto const [listener, port] = support::listen_on_tcp();  // the kernel accepts, nobody answers
-  auto const options = options_for("redis://127.0.0.1:" + std::to_string(port), [](Options& o) { o.connect_timeout = 200ms; });
+  auto const options =
+      options_for("redis://127.0.0.1:" + std::to_string(port), [](Options& o) { o.connect_timeout = 200ms; });
   auto const took = time_of([&] { EXPECT_THAT(refusal<Unreachable>(options), HasSubstr("timeout")); });
   EXPECT_GE(took, 200ms);
   EXPECT_LT(took, 200ms + stall);
@@ -375,7 +376,8 @@ TEST(ConnectionFaultTest, CutBeforeInAndAfterTheRequestIsInDoubt) {
   RedisServer const server;
   FaultProxy proxy{server};
   using Fault = FaultProxy::Fault;
-  for (auto const fault : {Fault::cut_before_request, Fault::cut_in_request, Fault::cut_after_request, Fault::cut_in_reply}) {
+  for (auto const fault :
+       {Fault::cut_before_request, Fault::cut_in_request, Fault::cut_after_request, Fault::cut_in_reply}) {
     Connection wire{proxy.url()};
     proxy.next("INCR", fault);
     EXPECT_THROW(wire.command("INCR", "n"), InDoubt);
@@ -398,7 +400,8 @@ TEST(ConnectionFaultTest, ServerErrorLeavesTheConnectionUsable) {
 
 TEST_F(ConnectionTest, ValuesAreBytesOfAnyLength) {
   Connection wire{server_.url() + "?command_timeout=20s"};
-  for (auto const& value : {std::string{}, std::string{"\0", 1}, std::string{"a\r\n\0$1\r\n\xff", 9}, std::string(16 << 20, '\0')}) {
+  for (auto const& value :
+       {std::string{}, std::string{"\0", 1}, std::string{"a\r\n\0$1\r\n\xff", 9}, std::string(16 << 20, '\0')}) {
     wire.command("SET", value.substr(0, 100), value);
     EXPECT_EQ(wire.command("GET", value.substr(0, 100)).as<std::string>(), value) << value.size();
   }
@@ -464,28 +467,27 @@ std::string nested(int depth, std::string const& inside) {
   return out + inside;
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, ConnectionToLiarTest,
-    ::testing::Values(Lie{"SaysNothing", ""},                                    //
-                      Lie{"StopsInABulkString", "$5\r\nhel"},                  //
-                      Lie{"StopsInAnArray", "*3\r\n:1\r\n:2\r\n"},             //
-                      Lie{"StopsInALength", "$1"},                             //
-                      Lie{"SpeaksHttp", "HTTP/1.1 400 Bad Request\r\n\r\n"},   //
-                      Lie{"SaysGarbage", std::string{"\0\xff\x01garbage", 10}},             //
-                      Lie{"GivesANegativeLength", "$-7\r\n"},                  //
-                      Lie{"GivesANegativeCount", "*-7\r\n"},                   //
-                      Lie{"GivesALengthThatIsNoNumber", "$1x\r\na\r\n"},       //
-                      Lie{"PromisesMoreThanItHas", "$536870912\r\nabc"},       //
-                      Lie{"PromisesMoreThanAnyMemory", "$9223372036854775807\r\nabc"},
-                      Lie{"PromisesALengthOfTwentyDigits", "$99999999999999999999\r\n"},
-                      Lie{"PromisesFourBillionElements", "*4294967295\r\n:1\r\n"},
-                      Lie{"PromisesMoreElementsThanAnyMemory", "*9223372036854775807\r\n"},
-                      Lie{"PromisesAMapOfMoreThanAnyMemory", "%4611686018427387904\r\n"},
-                      Lie{"NestsTenThousandDeep", nested(10'000, ":1\r\n")},
-                      Lie{"NestsAMillionDeep", nested(1'000'000, ":1\r\n")},
-                      Lie{"NestsWithoutEnd", nested(1'000'000, "")},
-                      Lie{"SendsAnAttribute", "|1\r\n+a\r\n+b\r\n+OK\r\n"}),
-    [](auto const& param) { return param.param.name; });
+INSTANTIATE_TEST_SUITE_P(All, ConnectionToLiarTest,
+                         ::testing::Values(Lie{"SaysNothing", ""},                                    //
+                                           Lie{"StopsInABulkString", "$5\r\nhel"},                    //
+                                           Lie{"StopsInAnArray", "*3\r\n:1\r\n:2\r\n"},               //
+                                           Lie{"StopsInALength", "$1"},                               //
+                                           Lie{"SpeaksHttp", "HTTP/1.1 400 Bad Request\r\n\r\n"},     //
+                                           Lie{"SaysGarbage", std::string{"\0\xff\x01garbage", 10}},  //
+                                           Lie{"GivesANegativeLength", "$-7\r\n"},                    //
+                                           Lie{"GivesANegativeCount", "*-7\r\n"},                     //
+                                           Lie{"GivesALengthThatIsNoNumber", "$1x\r\na\r\n"},         //
+                                           Lie{"PromisesMoreThanItHas", "$536870912\r\nabc"},         //
+                                           Lie{"PromisesMoreThanAnyMemory", "$9223372036854775807\r\nabc"},
+                                           Lie{"PromisesALengthOfTwentyDigits", "$99999999999999999999\r\n"},
+                                           Lie{"PromisesFourBillionElements", "*4294967295\r\n:1\r\n"},
+                                           Lie{"PromisesMoreElementsThanAnyMemory", "*9223372036854775807\r\n"},
+                                           Lie{"PromisesAMapOfMoreThanAnyMemory", "%4611686018427387904\r\n"},
+                                           Lie{"NestsTenThousandDeep", nested(10'000, ":1\r\n")},
+                                           Lie{"NestsAMillionDeep", nested(1'000'000, ":1\r\n")},
+                                           Lie{"NestsWithoutEnd", nested(1'000'000, "")},
+                                           Lie{"SendsAnAttribute", "|1\r\n+a\r\n+b\r\n+OK\r\n"}),
+                         [](auto const& param) { return param.param.name; });
 
 TEST(ConnectionFaultTest, AnswerThatNobodyAskedForIsNoAnswer) {
   FakeServer const server{"GET", "+first\r\n+unasked\r\n"};
@@ -574,8 +576,8 @@ TEST(ConnectionFaultTest, ServerThatRefusesToBeTalkedToIsAServerError) {
 // ---- Signals ----
 
 TEST_F(ConnectionTest, StormOfSignalsChangesNothing) {
-  struct sigaction before{};
-  struct sigaction counted{};
+  struct sigaction before {};
+  struct sigaction counted {};
   counted.sa_handler = [](int) {};
   counted.sa_flags = 0;  // no SA_RESTART: every system call returns EINTR
   ::sigaction(SIGALRM, &counted, &before);

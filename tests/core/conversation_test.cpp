@@ -54,7 +54,8 @@ TYPED_TEST_SUITE(ConversationTest, BothSpeakers, Speakers);
 TYPED_TEST(ConversationTest, WordsAreTextAndNumbers) {
   std::string const text = "owned";
   auto& redis = this->speaker_;
-  EXPECT_EQ(redis.command("RPUSH", "list", "literal", text, std::string_view{"view"}, -1, 2U, 2.5).template as<int>(), 6);
+  EXPECT_EQ(redis.command("RPUSH", "list", "literal", text, std::string_view{"view"}, -1, 2U, 2.5).template as<int>(),
+            6);
   EXPECT_EQ(redis.command("LRANGE", "list", 0, -1).template as<std::vector<std::string>>(),
             (std::vector<std::string>{"literal", "owned", "view", "-1", "2", "2.5"}));
 }

@@ -543,7 +543,9 @@ TEST_P(EventsTest, ThreadThatCannotWaitForItsOwnEndSaysWhatIsToFollow) {
       followed.set_value(std::this_thread::get_id());
     });
   });
-  EXPECT_NE(followed.get_future().get(), std::this_thread::get_id());
+  auto followed_by = followed.get_future();
+  EXPECT_EQ(followed_by.wait_for(stall), std::future_status::ready);
+  EXPECT_NE(followed_by.get(), std::this_thread::get_id());
 }
 
 }  // namespace

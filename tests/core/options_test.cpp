@@ -177,7 +177,8 @@ TEST(OptionsTest, PortThatIsNoPortIsRefused) {
 }
 
 TEST(OptionsTest, MissingHostIsRefused) {
-  for (auto const* url : {"redis://", "redis:///1", "redis://:6379", "redis://:secret@", "redis://[]", "redis://?db=1"}) {
+  for (auto const* url :
+       {"redis://", "redis:///1", "redis://:6379", "redis://:secret@", "redis://[]", "redis://?db=1"}) {
     EXPECT_THAT(refusal(url), HasSubstr("host is missing")) << url;
   }
 }
@@ -248,7 +249,8 @@ TEST(OptionsTest, BadOptionValueIsRefused) {
 }
 
 TEST(OptionsTest, TimeoutThatIsNoneIsRefused) {
-  for (auto const* value : {"0", "0ms", "-5", "", "s", "ms", "1h", "1.5s", "forever", "86401s", "99999999999999999999"}) {
+  for (auto const* value :
+       {"0", "0ms", "-5", "", "s", "ms", "1h", "1.5s", "forever", "86401s", "99999999999999999999"}) {
     EXPECT_THAT(refusal(std::string{"redis://h?command_timeout="} + value), HasSubstr("command_timeout \"")) << value;
     EXPECT_THAT(refusal(std::string{"redis://h?connect_timeout="} + value), HasSubstr("connect_timeout \"")) << value;
   }
@@ -256,26 +258,26 @@ TEST(OptionsTest, TimeoutThatIsNoneIsRefused) {
 
 TEST(OptionsTest, NoRefusalShowsThePassword) {
   for (auto const* url : {
-           "redis://user:hunter2@h:0",                // the well-formed place
-           "redis://user:hunter2@h?nonsense=1",       //
-           "redis://:hunter2@",                       //
-           "redis://user:hunter2%@h",                 //
-           "http://user:hunter2@h",                   // the wrong scheme
-           "user:hunter2@h",                          // none
-           "redis:user:hunter2@h",                    //
-           "user:hunter2@redis://h",                  // where the scheme should be
-           "redis://user:hun/hunter2@h",              // characters that should have been percent-encoded
-           "redis://user:hunter2/x@h",                //
-           "redis://user:hunter2?x@h",                //
-           "redis://user:x?hunter2@h",                //
-           "redis://user:x?db=hunter2@h",             //
-           "redis://user:hunter2#x@h:port",           //
-           "redis://user:x@hunter2@h:0",              //
-           "unix://user:hunter2@run/redis.sock",      //
-           "unix://user:hunter2/x@/run/redis.sock",   //
-           "redis://h?password=hunter2",              // as other libraries take it
-           "redis://h/1?db=0&password=hunter2&x=1",   //
-           "redis://hunter2:h@h:0?name=a@b",          // an @ behind it
+           "redis://user:hunter2@h:0",               // the well-formed place
+           "redis://user:hunter2@h?nonsense=1",      //
+           "redis://:hunter2@",                      //
+           "redis://user:hunter2%@h",                //
+           "http://user:hunter2@h",                  // the wrong scheme
+           "user:hunter2@h",                         // none
+           "redis:user:hunter2@h",                   //
+           "user:hunter2@redis://h",                 // where the scheme should be
+           "redis://user:hun/hunter2@h",             // characters that should have been percent-encoded
+           "redis://user:hunter2/x@h",               //
+           "redis://user:hunter2?x@h",               //
+           "redis://user:x?hunter2@h",               //
+           "redis://user:x?db=hunter2@h",            //
+           "redis://user:hunter2#x@h:port",          //
+           "redis://user:x@hunter2@h:0",             //
+           "unix://user:hunter2@run/redis.sock",     //
+           "unix://user:hunter2/x@/run/redis.sock",  //
+           "redis://h?password=hunter2",             // as other libraries take it
+           "redis://h/1?db=0&password=hunter2&x=1",  //
+           "redis://hunter2:h@h:0?name=a@b",         // an @ behind it
        }) {
     EXPECT_THAT(refusal(url), AllOf(Not("accepted"), Not(HasSubstr("hunter2")))) << url;
   }

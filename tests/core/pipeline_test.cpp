@@ -85,7 +85,8 @@ TEST_F(PipelineTest, TenThousandCommandsKeepTheirOrder) {
     for (int i = 0; i < 10'000; ++i) pipeline.command("ECHO", std::to_string(i) + filling);
     auto const replies = pipeline.execute();
     ASSERT_EQ(replies.size(), 10'000U);
-    for (std::size_t i = 0; i < replies.size(); ++i) ASSERT_EQ(replies[i].as<std::string>(), std::to_string(i) + filling);
+    for (std::size_t i = 0; i < replies.size(); ++i)
+      ASSERT_EQ(replies[i].as<std::string>(), std::to_string(i) + filling);
   }
 }
 
@@ -193,7 +194,8 @@ TEST_F(PipelineTest, ScriptThatCannotBeSentAgainLeavesThePipelineInDoubt) {
   }};
   for (int i = 0; i < 50; ++i) {  // the end is known before the script is sent again, or after
     Connection wire{server.url()};
-    EXPECT_THROW((void)wire.pipeline().run(add, {"n"}, 1).command("SET", "k", "v").run(add, {"n"}, 1).execute(), InDoubt);
+    EXPECT_THROW((void)wire.pipeline().run(add, {"n"}, 1).command("SET", "k", "v").run(add, {"n"}, 1).execute(),
+                 InDoubt);
   }
 }
 

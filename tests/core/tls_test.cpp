@@ -22,13 +22,13 @@ using namespace std::chrono_literals;
 using support::Certificates;
 using support::stall;
 using support::time_of;
-using testing::RedisServer;
-using testing::RedisServerOptions;
-using testing::RedisServerTls;
 using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using testing::RedisServer;
+using testing::RedisServerOptions;
+using testing::RedisServerTls;
 
 class TlsTest : public ::testing::Test {
  protected:
@@ -38,7 +38,8 @@ class TlsTest : public ::testing::Test {
   }
 
   /// Options for `server` as localhost, trusting our authority.
-  Options options(RedisServer const& server, std::function<void(Options&)> const& change = [](Options&) {}) {
+  Options options(
+      RedisServer const& server, std::function<void(Options&)> const& change = [](Options&) {}) {
     auto out = Options::from_url("rediss://localhost");
     out.port = server.tls_port();
     out.tls.ca_file = certificates_.authority();
@@ -72,8 +73,8 @@ TEST_F(TlsTest, ServerOfATrustedAuthorityIsAccepted) {
 
 TEST_F(TlsTest, UrlSaysItAll) {
   RedisServer const server{server_options({"--requirepass", "secret"})};
-  Connection wire{"rediss://:secret@localhost:" + std::to_string(server.tls_port()) + "/3?ca=" + certificates_.authority() +
-                  "&name=billing&connect_timeout=10s"};
+  Connection wire{"rediss://:secret@localhost:" + std::to_string(server.tls_port()) +
+                  "/3?ca=" + certificates_.authority() + "&name=billing&connect_timeout=10s"};
   EXPECT_THAT(wire.command("CLIENT", "LIST").as<std::string>(), HasSubstr("name=billing"));
 }
 
@@ -82,7 +83,8 @@ TEST_F(TlsTest, ServerOfAnotherAuthorityIsRefused) {
   Certificates const others;
   EXPECT_THAT(refusal(options(server, [&](Options& o) { o.tls.ca_file = others.authority(); })),
               HasSubstr("TLS handshake with rediss://localhost"));
-  EXPECT_THAT(refusal(options(server, [](Options& o) { o.tls.ca_file = ""; })), HasSubstr("certificate"));  // the system's
+  EXPECT_THAT(refusal(options(server, [](Options& o) { o.tls.ca_file = ""; })),
+              HasSubstr("certificate"));  // the system's
 }
 
 TEST_F(TlsTest, ServerOfAnotherNameIsRefused) {
@@ -157,7 +159,8 @@ TEST_F(TlsTest, FaultIsNotBlamedOnACertificateThatNobodyAskedAbout) {
 TEST_F(TlsTest, FileThatCannotBeUsedIsNamed) {
   RedisServer const server{server_options()};
   auto const other = certificates_.sign("other", "DNS:other");
-  EXPECT_THAT(refusal(options(server, [](Options& o) { o.tls.ca_file = "/no/such/ca.pem"; })), HasSubstr("/no/such/ca.pem"));
+  EXPECT_THAT(refusal(options(server, [](Options& o) { o.tls.ca_file = "/no/such/ca.pem"; })),
+              HasSubstr("/no/such/ca.pem"));
   EXPECT_THAT(refusal(options(server,
                               [&](Options& o) {
                                 o.tls.certificate_file = "/no/such/c.pem";

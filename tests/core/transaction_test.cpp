@@ -419,7 +419,8 @@ TEST_F(TransactionTest, CutBeforeExecIsInDoubtOnlyBecauseNobodyCanTell) {
 
 TEST_F(TransactionTest, CutBeforeTheCommitBeginsItAgainAndAppliesItOnce) {
   for (auto const* command : {"WATCH", "GET"}) {
-    for (auto const fault : {Fault::cut_before_request, Fault::cut_in_request, Fault::cut_after_request, Fault::cut_in_reply}) {
+    for (auto const fault :
+         {Fault::cut_before_request, Fault::cut_in_request, Fault::cut_after_request, Fault::cut_in_reply}) {
       auto const before = value("b").value_or(0);
       proxy_.next(command, fault);
       EXPECT_EQ(add_one(redis_), before + 1) << command;

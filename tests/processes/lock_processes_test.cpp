@@ -69,7 +69,7 @@ class LockProcessesTest : public ::testing::Test {
 
 TEST_F(LockProcessesTest, HolderThatIsKilledIsFollowedWhenItsLeaseEnds) {
   Forked holder{[&] {
-    auto const hold = lock({.lease = 500ms}).acquire();
+    auto const hold = lock({.lease = 1s}).acquire();
     mark("held");
     for (;;) ::pause();
     return "";
@@ -78,7 +78,7 @@ TEST_F(LockProcessesTest, HolderThatIsKilledIsFollowedWhenItsLeaseEnds) {
   auto const fence = scene_.redis("HGET", "{orders}:state", "fence").as<std::uint64_t>();
   Waiting later{lock()};
   scene_.await_waiters("orders", 1);
-  EXPECT_FALSE(later.over(1s)) << "it is renewed as long as it lives";
+  EXPECT_FALSE(later.over(1500ms)) << "it is renewed as long as it lives";
   signal(holder, SIGKILL);
   auto const hold = later.get();
   ASSERT_TRUE(hold);
@@ -163,7 +163,7 @@ TEST_F(LockProcessesTest, HolderThatSleptPastItsLeaseKnowsAndDoesNoHarm) {
 // ---- Forked ----
 
 TEST_F(LockProcessesTest, ChildOfAForkHoldsNothingAndReleasesNothingByAnyMeans) {
-  auto hold = std::make_optional(lock({.lease = 500ms}).acquire());
+  auto hold = std::make_optional(lock({.lease = 1s}).acquire());
   auto const stop = hold->stop_token();
   EXPECT_EQ(support::in_child([&]() -> std::string {
               if (hold->held()) return "held";
@@ -200,7 +200,7 @@ TEST_F(LockProcessesTest, ChildThatExitsLeavesItsParentsHoldAlone) {
 }
 
 TEST_F(LockProcessesTest, LockThatWasUsedBeforeAForkWorksInBothAfterIt) {
-  auto const both = lock({.lease = 300ms});
+  auto const both = lock({.lease = 1s});
   both.acquire().release();
   Forked child{[&]() -> std::string {
     auto hold = both.acquire();

@@ -17,9 +17,7 @@ class Certificates {
     std::string key;
   };
 
-  Certificates() {
-    run("req -x509 " + new_key("ca") + " -days 2 -subj /CN=authority -out " + file("ca.pem"));
-  }
+  Certificates() { run("req -x509 " + new_key("ca") + " -days 2 -subj /CN=authority -out " + file("ca.pem")); }
 
   [[nodiscard]] std::string authority() const { return file("ca.pem"); }
 
@@ -27,8 +25,8 @@ class Certificates {
   [[nodiscard]] Signed sign(std::string const& who, std::string const& names) const {
     run("req -new " + new_key(who) + " -subj /CN=" + who + " -out " + file(who + ".csr"));
     std::ofstream{file(who + ".ext")} << "subjectAltName=" << names << '\n';
-    run("x509 -req -days 2 -set_serial 1 -CA " + file("ca.pem") + " -CAkey " + file("ca.key") + " -in " + file(who + ".csr") +
-        " -extfile " + file(who + ".ext") + " -out " + file(who + ".pem"));
+    run("x509 -req -days 2 -set_serial 1 -CA " + file("ca.pem") + " -CAkey " + file("ca.key") + " -in " +
+        file(who + ".csr") + " -extfile " + file(who + ".ext") + " -out " + file(who + ".pem"));
     return {file(who + ".pem"), file(who + ".key")};
   }
 

@@ -101,7 +101,8 @@ class FaultProxy {
         fds.push_back({each->server.get(), POLLIN, 0});
       }
       auto const left = std::chrono::ceil<std::chrono::milliseconds>(next_due - Clock::now()).count();
-      auto const patience = next_due == Clock::time_point::max() ? -1 : static_cast<int>(std::max(left, decltype(left){0}));
+      auto const patience =
+          next_due == Clock::time_point::max() ? -1 : static_cast<int>(std::max(left, decltype(left){0}));
       ::poll(fds.data(), fds.size(), patience);
       if (fds[0].revents != 0) bell_.silence();
       for (std::size_t i = 0; i < pairs_.size(); ++i) {

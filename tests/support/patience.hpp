@@ -19,7 +19,8 @@ std::chrono::milliseconds time_of(Call&& call) {
 }
 
 /// Waits until `condition` holds, for what nobody announces (another program's state); false when it never does.
-inline bool eventually(std::function<bool()> const& condition, std::chrono::milliseconds patience = std::chrono::seconds{20}) {
+inline bool eventually(std::function<bool()> const& condition,
+                       std::chrono::milliseconds patience = std::chrono::seconds{20}) {
   auto const give_up = std::chrono::steady_clock::now() + patience;
   while (!condition()) {
     if (std::chrono::steady_clock::now() >= give_up) return false;
