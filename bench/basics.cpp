@@ -69,11 +69,16 @@ int main(int argc, char** argv) try {
 
   bench::Paired table{total};
   auto const ping = [&] { bare.command("GET", "key"); };
-  table.compare("Connection::command GET", ping, [&] { (void)wire.command("GET", "key"); }, 1.05);
-  table.compare("Client::command GET", ping, [&] { (void)redis.command("GET", "key"); }, 1.05);
-  table.compare("Counter::add", [&] { bare.command("INCRBY", "counter", "1"); }, [&] { counter.add(); }, 0);
-  table.compare("RollingCounter::add", [&] { bare.command("INCRBY", "counter", "1"); }, [&] { rolling.add(); }, 0);
-  table.compare("SharedMap::get", [&] { bare.command("HGET", "map", "field"); }, [&] { (void)map.get("field"); }, 1.10);
+  table.compare(
+      "Connection::command GET", ping, [&] { (void)wire.command("GET", "key"); }, 1.05);
+  table.compare(
+      "Client::command GET", ping, [&] { (void)redis.command("GET", "key"); }, 1.05);
+  table.compare(
+      "Counter::add", [&] { bare.command("INCRBY", "counter", "1"); }, [&] { counter.add(); }, 0);
+  table.compare(
+      "RollingCounter::add", [&] { bare.command("INCRBY", "counter", "1"); }, [&] { rolling.add(); }, 0);
+  table.compare(
+      "SharedMap::get", [&] { bare.command("HGET", "map", "field"); }, [&] { (void)map.get("field"); }, 1.10);
   table.compare(
       "SharedMap::set", [&] { bare.command("HSET", "map", "field", "value"); }, [&] { map.set("field", "value"); },
       1.10);

@@ -55,10 +55,11 @@ class Paired {
     if (file == nullptr) return false;
     std::string_view before = "[";
     for (auto const& row : rows_) {
-      fmt::print(file,
-                 "{}\n  {{\"name\": \"{}\", \"bare_p50_us\": {:.3f}, \"bare_p99_us\": {:.3f}, \"tandem_p50_us\": {:.3f}, "
-                 "\"tandem_p99_us\": {:.3f}, \"ratio_of_medians\": {:.4f}}}",
-                 before, row.name, row.reference_p50, row.reference_p99, row.ours_p50, row.ours_p99, row.ratio());
+      fmt::print(
+          file,
+          "{}\n  {{\"name\": \"{}\", \"bare_p50_us\": {:.3f}, \"bare_p99_us\": {:.3f}, \"tandem_p50_us\": {:.3f}, "
+          "\"tandem_p99_us\": {:.3f}, \"ratio_of_medians\": {:.4f}}}",
+          before, row.name, row.reference_p50, row.reference_p99, row.ours_p50, row.ours_p99, row.ratio());
       before = ",";
     }
     fmt::print(file, "\n]\n");
