@@ -335,7 +335,7 @@ class SharedMap {
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
-  std::optional<V> value_of(std::string_view field, std::optional<std::string_view> bytes) const {
+  [[nodiscard]] std::optional<V> value_of(std::string_view field, std::optional<std::string_view> bytes) const {
     if (!bytes) return std::nullopt;
     return detail::decoded<V>(hash_, field, *bytes);
   }
