@@ -74,9 +74,11 @@ void Record::read(Shared const& shared) {
   reread(tally, shared.tally);
   reread(finished, shared.finished);
   reread(holdings, shared.holdings);
-  if (auto const last = shared.lines.last()) periods.insert_or_assign(last->start, last->count);
+  reread(periods, shared.rate);
+  if (auto const last = shared.lines.last())
+    periods.insert_or_assign(last->start.time_since_epoch().count(), last->count);
   auto const current = shared.lines.current();
-  if (current.count > 0) periods.insert_or_assign(current.start, current.count);
+  if (current.count > 0) periods.insert_or_assign(current.start.time_since_epoch().count(), current.count);
 }
 
 std::int64_t Record::lines() const {

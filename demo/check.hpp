@@ -28,7 +28,7 @@ struct Record {
   std::map<std::string, Count> tally{};
   std::map<std::int64_t, Finished> finished{};
   std::map<std::uint64_t, Holding> holdings{};
-  std::map<std::chrono::sys_seconds, std::int64_t> periods{};  ///< lines in each
+  std::map<std::int64_t, std::int64_t> periods{};  ///< the second in which each began -> lines in it
   std::optional<Killing> killing{};
 
   /// Reads again what is in Redis now.

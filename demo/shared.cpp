@@ -12,13 +12,14 @@ Shared::Shared(tandem::Client client, std::string_view run)
       tally{redis, fmt::format("{}:tally", run)},
       finished{redis, fmt::format("{}:finished", run)},
       lines{redis, run, "lines", {.period = period}},
+      rate{redis, fmt::format("{}:rate", run)},
       report_lock{redis, fmt::format("{}:report", run), {.lease = lease}},
       holdings{redis, fmt::format("{}:holdings", run)},
       run_{run} {}
 
 void Shared::erase_all() {
   auto pipeline = redis.pipeline();
-  for (auto const* part : {":next-chunk", ":tally", ":finished", ":holdings", ":report"}) {
+  for (auto const* part : {":next-chunk", ":tally", ":finished", ":rate", ":holdings", ":report"}) {
     pipeline.command("DEL", run_ + part);
   }
   // What RollingCounter and Lock keep beside the key of their name, as their headers say.

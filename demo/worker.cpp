@@ -86,8 +86,7 @@ class Worker {
     write_report(chunk);
     add(chunk, std::span{counts}.subspan(half));
 
-    // Not repeatable, so an answer lost here ends the demo: better than a rate that nobody can vouch for.
-    if (is_first_to_finish(chunk, lines)) shared_.lines.add(lines);
+    if (is_first_to_finish(chunk, lines)) add_to_rate(lines);
   }
 
   void add(std::int64_t chunk, std::span<std::pair<std::string, std::int64_t> const> counts) {
@@ -99,6 +98,16 @@ class Worker {
           return now;
         });
       });
+    }
+  }
+
+  void add_to_rate(std::int64_t lines) {
+    // Not repeatable, so an answer lost here ends the demo: better than a rate that nobody can vouch for.
+    shared_.lines.add(lines);
+
+    // The counter forgets the period before when the next but one begins: keep it.
+    if (auto const last = shared_.lines.last()) {
+      certainly([&] { shared_.rate.set(last->start.time_since_epoch().count(), last->count); });
     }
   }
 

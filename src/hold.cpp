@@ -74,7 +74,7 @@ Release Hold::release() noexcept {
     outcome_ = Release::unknown;
     core.options().report(fault);
     try {
-      agent.give_back_later(lease_->keys, lease_->token, lease_->valid_until.load());
+      agent.give_back_later(lease_->keys, lease_->token, {});
     } catch (std::exception const&) {
       // No memory or no thread for it: the lease ends by itself.
     }

@@ -103,7 +103,7 @@ std::shared_ptr<detail::Lease> Attempt::ask(bool join, Deadline deadline) {
 }
 
 void Attempt::give_back_later() {
-  agent_.give_back_later(keys_, token_, steady_clock::now() + std::max(options_.lease, detail::grant_time));
+  agent_.give_back_later(keys_, token_, std::max(options_.lease, detail::grant_time));
 }
 
 void Attempt::leave(Deadline deadline) noexcept {

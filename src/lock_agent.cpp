@@ -183,11 +183,11 @@ void LockAgent::forget(Lease& lease) {
   leases_.erase(at);
 }
 
-void LockAgent::give_back_later(std::shared_ptr<LockKeys const> keys, std::string token, Deadline give_up) {
+void LockAgent::give_back_later(std::shared_ptr<LockKeys const> keys, std::string token, milliseconds length) {
   start();
   {
     std::lock_guard const guard{mutex_};
-    given_back_.push_back({std::move(keys), std::move(token), give_up, steady_clock::now()});
+    given_back_.push_back({.keys = std::move(keys), .token = std::move(token), .length = length});
     next_due_ = Deadline::min();
   }
   events_.wake();
@@ -214,6 +214,7 @@ void LockAgent::on_subscribed() {
   for (auto const& [token, waiter] : waiters_) {
     waiter->ask_now();
   }
+  for (auto& each : given_back_) each.next = Deadline::min();
 }
 
 void LockAgent::on_refused(ServerError const& error) {
@@ -376,10 +377,9 @@ void LockAgent::serve_given_back(Deadline now) {
   std::vector<GivenBack> due;
   {
     std::lock_guard const guard{mutex_};
-    std::erase_if(given_back_, [&](GivenBack const& each) { return now >= each.give_up; });
     for (auto& each : given_back_) {
       if (now < each.next) continue;
-      each.next = now + retry_after;
+      each.next = Deadline::max();  // until it is answered, or the connection is lost
       due.push_back(each);
     }
   }
@@ -387,12 +387,34 @@ void LockAgent::serve_given_back(Deadline now) {
     auto const keys = each.keys->all();
     Argument const arguments[] = {each.token, grant_time.count(), 0, 0, 0};
     auto const command = script_command(scripts::lock_release, true, keys, arguments);
-    (void)events_.send(command, [this, token = each.token](ReplyView const* reply) {
-      if (reply == nullptr || reply->is_error()) return;  // a server that loads, or follows another, may do it later
-      std::lock_guard const guard{mutex_};
-      std::erase_if(given_back_, [&](GivenBack const& waiting) { return waiting.token == token; });
-    });
+    bool const sent =
+        events_.send(command, [this, token = each.token](ReplyView const* reply) { take_given_back(token, reply); });
+    if (!sent) take_given_back(each.token, nullptr);
   }
+}
+
+void LockAgent::take_given_back(std::string_view token, ReplyView const* reply) {
+  auto const now = steady_clock::now();
+  std::lock_guard const guard{mutex_};
+  auto const found =
+      std::find_if(given_back_.begin(), given_back_.end(), [&](GivenBack const& each) { return each.token == token; });
+  if (found == given_back_.end()) return;
+  if (reply == nullptr) {
+    found->next = now + ask_after;  // or when the connection is back
+    return;
+  }
+  if (reply->is_error()) {  // a server that loads, or follows another, may do it later
+    found->next = now + retry_after;
+    return;
+  }
+  // Not there: perhaps not yet. What is in doubt went over another connection, and may be read after this.
+  if (found->give_up == Deadline::max()) found->give_up = now + found->length;
+  if (reply->as<int>() == 1 || now >= found->give_up) {
+    given_back_.erase(found);
+    return;
+  }
+  found->next = std::min(now + found->pause, found->give_up);
+  found->pause *= 2;
 }
 
 }  // namespace tandem::detail

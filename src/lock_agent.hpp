@@ -124,15 +124,18 @@ class LockAgent final : public EventListener {
   /// The opposite: it is being released.
   void forget(Lease& lease);
 
-  /// Gives back, or leaves the queue, as soon as the server can be reached: until `give_up`, when the lease is over.
-  void give_back_later(std::shared_ptr<LockKeys const> keys, std::string token, Deadline give_up);
+  /// Gives back, or leaves the queue, as soon as the server can be reached; asks again and again, ever more seldom, for
+  /// `length` after the first answer, for what is in doubt may be executed after it.
+  void give_back_later(std::shared_ptr<LockKeys const> keys, std::string token, std::chrono::milliseconds length);
 
  private:
   struct GivenBack {
     std::shared_ptr<LockKeys const> keys;
     std::string token;
-    Deadline give_up;
-    Deadline next;
+    std::chrono::milliseconds length;
+    Deadline next{};
+    Deadline give_up = Deadline::max();
+    std::chrono::milliseconds pause{50};
   };
   struct Due {
     Deadline when;
@@ -157,6 +160,7 @@ class LockAgent final : public EventListener {
   /// False when the server does not track keys for us.
   bool track(LockKeys const& keys, std::string token);
   void serve_given_back(Deadline now);
+  void take_given_back(std::string_view token, ReplyView const* reply);
   static void tell_to_ask(Waiter& waiter);
   template <class Call>
   void with_waiter(std::string_view token, Call&& call);

@@ -181,6 +181,25 @@ TEST_P(LockFaultsTest, AcquireThatWasSentBeforeTheNetworkWentIsInDoubtAndGivenBa
   EXPECT_TRUE(eventually([&] { return !scene_.exists("orders"); })) << "long before its lease ends";
 }
 
+TEST_P(LockFaultsTest, AcquireThatReachesTheServerAfterItsGivingBackIsGivenBackToo) {
+  FaultProxy proxy{scene_.server};
+  auto client = client_through(proxy);
+  Lock const lock{client, "orders", {.lease = 60s}};
+  lock.acquire().release();
+  auto const asked = [&] { return scene_.count().scripts; };
+  // Told once that nothing is held, the client does not believe it: the request is still on its way.
+  proxy.next("EVALSHA", FaultProxy::Fault::cut_and_delay);
+  proxy.refuse(true);
+  auto const before = asked();
+  EXPECT_THROW((void)lock.try_acquire(), InDoubt);
+  proxy.refuse(false);
+  ASSERT_TRUE(eventually([&] { return asked() > before; })) << "it has asked for the giving back";
+  auto const fence = scene_.redis("HGET", "{orders}:state", "fence").as<std::string>();
+  proxy.deliver_delayed();
+  ASSERT_TRUE(eventually([&] { return scene_.redis("HGET", "{orders}:state", "fence").as<std::string>() != fence; }));
+  EXPECT_TRUE(eventually([&] { return !scene_.exists("orders"); })) << "long before its lease ends";
+}
+
 // ---- A server that is silent, gone, or new ----
 
 TEST_P(LockFaultsTest, AcquireThatStaysInDoubtIsGivenBackInTheBackground) {
@@ -196,12 +215,12 @@ TEST_P(LockFaultsTest, AcquireThatStaysInDoubtIsGivenBackInTheBackground) {
 }
 
 TEST_P(LockFaultsTest, AcquireThatStaysInDoubtForLongerThanItsLeaseIsGivenBackToo) {
-  Lock const impatient{client_with(100ms), "orders", {.lease = 500ms}};
+  Lock const impatient{client_with(100ms), "orders", {.lease = 1000ms}};
   impatient.acquire().release();
   auto const before = scene_.redis("HGET", "{orders}:state", "fence").as<std::uint64_t>();
   scene_.server.pause();
   EXPECT_THROW((void)impatient.try_acquire(), InDoubt);
-  std::this_thread::sleep_for(1500ms);  // longer than the lease, and than a grant
+  std::this_thread::sleep_for(1500ms);  // longer than the lease and than a grant
   scene_.server.resume();
   ASSERT_TRUE(eventually([&] { return scene_.redis("HGET", "{orders}:state", "fence").as<std::uint64_t>() > before; }));
   EXPECT_TRUE(eventually([&] { return !scene_.exists("orders"); }));

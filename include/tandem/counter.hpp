@@ -23,8 +23,8 @@ namespace tandem {
 ///     second 0   add(1) is sent; the server counts it; the connection breaks before the reply
 ///     second 1   add(1) throws InDoubt; a program that "tries again" now has counted one thing twice
 ///
-/// Where this matters take `BufferedCounter`, whose adds are numbered and so can be sent again; or give each thing
-/// that is counted an id, and count it in a transaction that also writes the id: docs/counters.md shows it.
+/// Where this matters give each thing that is counted an id, and count it in a transaction that also writes the id:
+/// docs/counters.md shows it.
 ///
 /// Shape:   string `name`: the number as decimal text, as INCR and GET know it; absent is 0. Does not expire by itself;
 ///          an expiry that others set stays through add and ends with exchange and compare_exchange.

@@ -34,10 +34,10 @@ struct RollingCounterOptions {
 /// are overwritten. Periods where others move the count too early: a Python whose clock leads begins the hour for
 /// everybody. The right period for up to a minute after the server's clock was set forward, or an older data set loaded.
 ///
-/// Shape:   string stats:<context>:<type>          the current count, decimal
-///          string stats:<context>:<type>:start    its period's start, ISO 8601 UTC text: 2026-11-23T06:00:00
-///          string stats:<context>:<type>:last     the count before
-///          string stats:<context>:<type>:pstart   its period's start
+/// Shape:   string `stats:<context>:<type>`         the current count, decimal
+///          string `stats:<context>:<type>:start`   its period's start, ISO 8601 UTC text: 2026-11-23T06:00:00
+///          string `stats:<context>:<type>:last`    the count before
+///          string `stats:<context>:<type>:pstart`  its period's start
 ///          None expires by itself. A Redis Cluster needs a hash tag in one of the names: "{web}".
 ///          Stored layout since 0.1; changing it breaks running processes of older versions.
 /// Cost:    add: 1 command, INCRBY, and 1 round trip. 2 round trips (WATCH and a look; MULTI ... EXEC) for the first add,
@@ -54,6 +54,7 @@ struct RollingCounterOptions {
 /// See examples/rolling_counter.cpp.
 class RollingCounter {
  public:
+  /// What was counted in one period.
   struct Period {
     std::chrono::sys_seconds start;  ///< the first second of it; it ends where the next begins
     std::int64_t count = 0;

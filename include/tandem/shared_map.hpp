@@ -172,7 +172,7 @@ concept EntriesOf = requires(Range& range) {
 /// sent once: when the answer to one is lost, InDoubt says that it may have happened, and `contains`, `get` and so on
 /// tell what is there now. Reads are repeated.
 ///
-/// Shape:   hash <name>: field = Codec<K>, value = Codec<V>. No other key, no expiry. Absent when it has no entry.
+/// Shape:   hash `<name>`: field = `Codec<K>`, value = `Codec<V>`. No other key, no expiry. Absent when it has no entry.
 ///          Stored in Redis since 0.1; changing it breaks running processes of older versions.
 /// Cost:    1 command in 1 round trip for every member that says nothing else.
 /// Errors:  std::invalid_argument for an empty name. Unreachable, InDoubt; ServerError, whose code is WRONGTYPE when

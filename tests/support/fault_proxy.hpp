@@ -40,6 +40,7 @@ class FaultProxy {
     cut_after_request,   // the server executes it; nothing of its reply comes back
     cut_in_reply,        // the first half of what the server says to it comes back, of a chunk of any length
     swallow_reply,       // as cut_after_request, but the connection stays and is silent
+    cut_and_delay,       // the client is cut off; the server gets the request at `deliver_delayed`
   };
 
   explicit FaultProxy(testing::RedisServer const& server) : upstream_{server.socket_path()} {
@@ -68,6 +69,15 @@ class FaultProxy {
   /// From now on new connections are closed as soon as they are made; those that stand are left alone.
   void refuse(bool on) { refusing_ = on; }
 
+  /// What was held back by `cut_and_delay` reaches the server now.
+  void deliver_delayed() {
+    std::lock_guard const guard{mutex_};
+    for (auto& each : delayed_) {
+      (void)::send(each.server.get(), each.bytes.data(), each.bytes.size(), MSG_NOSIGNAL);
+      each.bytes.clear();
+    }
+  }
+
   /// Connections accepted so far, the refused ones apart.
   [[nodiscard]] int connections() const { return connections_; }
   /// How often a client waited: bursts of commands that followed an answer, or the beginning.
@@ -88,6 +98,11 @@ class FaultProxy {
     std::optional<Fault> fault{};  // met by a command that has gone to the server
     bool heard = true;
     bool over = false;
+  };
+
+  struct Delayed {
+    Descriptor server;
+    std::string bytes;
   };
 
   void serve() {
@@ -158,6 +173,10 @@ class FaultProxy {
     auto const fault = take_fault(command.name());
     if (fault == Fault::cut_before_request) {
       pair.over = true;
+    } else if (fault == Fault::cut_and_delay) {
+      std::lock_guard const guard{mutex_};
+      delayed_.push_back({std::move(pair.server), command.bytes});
+      pair.over = true;
     } else if (fault == Fault::cut_in_request) {
       send(pair, pair.server.get(), std::string_view{command.bytes}.substr(0, command.bytes.size() / 2));
       pair.over = true;
@@ -219,6 +238,7 @@ class FaultProxy {
   Bell bell_{};
   std::mutex mutex_{};
   std::map<std::string, std::deque<Fault>> faults_{};  // guarded by mutex_
+  std::vector<Delayed> delayed_{};                     // guarded by mutex_
   std::atomic<std::size_t> trickle_ = 0;
   std::atomic<std::chrono::milliseconds> delay_{};
   std::atomic<bool> refusing_ = false;
