@@ -74,11 +74,19 @@ void Record::read(Shared const& shared) {
   reread(tally, shared.tally);
   reread(finished, shared.finished);
   reread(holdings, shared.holdings);
-  reread(periods, shared.rate);
-  if (auto const last = shared.lines.last())
-    periods.insert_or_assign(last->start.time_since_epoch().count(), last->count);
+  // What a period had once it has for ever: the most that was seen of it is nearest to the end.
+  auto const see_count = [this](std::int64_t start, std::int64_t count) {
+    auto& most = periods[start];
+    most = std::max(most, count);
+  };
+  auto const see = [&](tandem::RollingCounter::Period const& period) {
+    see_count(period.start.time_since_epoch().count(), period.count);
+  };
+  for (auto [start, count] : shared.rate) see_count(start, count);
+  // In this order, so that a change of period between the two leaves none out.
   auto const current = shared.lines.current();
-  if (current.count > 0) periods.insert_or_assign(current.start.time_since_epoch().count(), current.count);
+  if (current.count > 0) see(current);
+  if (auto const last = shared.lines.last()) see(*last);
 }
 
 std::int64_t Record::lines() const {

@@ -57,7 +57,7 @@ void Team::end() {
   ::close(complaints_);
 }
 
-bool Team::Member::failed() const noexcept { return status && WIFEXITED(*status) && WEXITSTATUS(*status) != 0; }
+bool Team::Member::failed() const noexcept { return status && *status != 0 && !killed; }
 
 int Team::number_of(pid_t pid) const noexcept {
   auto const found = std::find_if(members_.begin(), members_.end(), [pid](auto const& one) { return one.pid == pid; });
@@ -92,6 +92,7 @@ void Team::thaw(int number) {
 void Team::kill(int number) {
   auto& one = members_.at(static_cast<std::size_t>(number - 1));
   if (one.status) return;
+  one.killed = true;
   ::kill(one.pid, SIGKILL);
   int status = 0;
   while (::waitpid(one.pid, &status, 0) < 0 && errno == EINTR) {

@@ -22,8 +22,9 @@ class Team {
   struct Member {
     pid_t pid = 0;
     std::optional<int> status{};  ///< as waitpid gave it, once it has ended
+    bool killed = false;          ///< by us, on purpose
 
-    [[nodiscard]] bool failed() const noexcept;  ///< it said itself that something was wrong
+    [[nodiscard]] bool failed() const noexcept;  ///< it said that something was wrong, or crashed
   };
   [[nodiscard]] std::vector<Member> const& members() const noexcept { return members_; }
   [[nodiscard]] Member const& member(int number) const { return members_.at(static_cast<std::size_t>(number - 1)); }

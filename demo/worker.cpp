@@ -107,7 +107,11 @@ class Worker {
 
     // The counter forgets the period before when the next but one begins: keep it.
     if (auto const last = shared_.lines.last()) {
-      certainly([&] { shared_.rate.set(last->start.time_since_epoch().count(), last->count); });
+      certainly([&] {
+        shared_.rate.update(last->start.time_since_epoch().count(), [&](std::optional<std::int64_t> have) {
+          return std::max(have.value_or(0), last->count);  // a late one does not take back what others saw
+        });
+      });
     }
   }
 

@@ -29,11 +29,14 @@ struct Answer {
   std::uint64_t fence = 0;
   milliseconds left{};
   bool leads = false;
+  bool left_free = false;  // for strangers: there is nothing to look at before `left` is over
 };
 
 Answer read(Reply const& reply) {
   if (reply[0].as<int>() == 1) return {.held = true, .fence = reply[1].as<std::uint64_t>()};
-  return {.left = milliseconds{std::max(0LL, reply[1].as<long long>())}, .leads = reply[2].as<int>() == 1};
+  return {.left = milliseconds{std::max(0LL, reply[1].as<long long>())},
+          .leads = reply[2].as<int>() == 1,
+          .left_free = reply[3].as<std::string_view>().empty()};
 }
 
 /// Registered with the agent for as long as it waits.
@@ -70,7 +73,8 @@ class Attempt {
   [[nodiscard]] detail::LockAgent& agent() const noexcept { return agent_; }
 
  private:
-  void give_back_later();
+  /// `length`: for how long a request that is in doubt is waited for, should it come after all.
+  void give_back_later(milliseconds length) noexcept;
 
   detail::Core& core_;
   detail::LockAgent& agent_;
@@ -90,10 +94,10 @@ std::shared_ptr<detail::Lease> Attempt::ask(bool join, Deadline deadline) {
   try {
     answer_ = read(core_.run(scripts::lock_acquire, keys, arguments, deadline));
   } catch (Error const& fault) {
-    if (queued_ || fault.in_doubt()) give_back_later();
+    if (queued_ || fault.in_doubt()) give_back_later(std::max(options_.lease, detail::grant_time));
     throw;
   }
-  queued_ = join || answer_.held;
+  queued_ = queued_ || join || answer_.held;
   if (!answer_.held) return nullptr;
   auto lease = std::make_shared<detail::Lease>(keys_, token_, answer_.fence, options_.lease, options_.renew);
   lease->yield_to_foreign = options_.yield_to_foreign;
@@ -102,8 +106,10 @@ std::shared_ptr<detail::Lease> Attempt::ask(bool join, Deadline deadline) {
   return lease;
 }
 
-void Attempt::give_back_later() {
-  agent_.give_back_later(keys_, token_, std::max(options_.lease, detail::grant_time));
+void Attempt::give_back_later(milliseconds length) noexcept try {
+  agent_.give_back_later(keys_, token_, length);
+} catch (std::exception const&) {
+  // No memory or no thread for it: the lease ends by itself, and the grant.
 }
 
 void Attempt::leave(Deadline deadline) noexcept {
@@ -116,8 +122,8 @@ void Attempt::leave(Deadline deadline) noexcept {
                                 options_.yield_for.count(), 0};
   try {
     (void)core_.run(scripts::lock_release, keys, arguments, now + courtesy - late);
-  } catch (Error const&) {
-    give_back_later();
+  } catch (std::exception const&) {
+    give_back_later({});
   }
 }
 
@@ -173,7 +179,7 @@ std::optional<Hold> Lock::take(Wait wait, Deadline deadline, std::stop_token con
     }
     if (wait == Wait::no) return std::nullopt;
     auto const& answer = attempt.answer();
-    agent.expect(waiter, attempt.asked_at() + answer.left, answer.leads);
+    agent.expect(waiter, attempt.asked_at() + answer.left, answer.leads, answer.left_free);
     switch (waiter.wait(deadline, stop)) {
       case detail::Waiter::Woken::to_ask:
         break;

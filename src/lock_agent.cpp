@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include "core/backoff.hpp"
 #include "scripts.hpp"
 
 namespace tandem::detail {
@@ -17,11 +18,17 @@ using std::chrono::steady_clock;
 
 // Noticing a stranger's release may take 50 ms; the rest of them is for the server and this machine.
 constexpr milliseconds track_after{20};
+// Not tracked by a timer, but not Deadline::max() either, which is for those that do not lead.
+constexpr std::chrono::hours for_ever{24};
 // How soon what failed in the background is tried again.
 constexpr milliseconds retry_after{50};
+// For how long a server that refuses to take something back is asked again.
+constexpr std::chrono::seconds longest_refusal{10};
 // A waiter looks after its place in the queue no sooner than this while others are before it ...
 constexpr std::chrono::seconds ask_after{1};
-// ... and, whatever it was told, no later than that.
+// ... and no later than that: it finds out whether they live ...
+constexpr std::chrono::seconds ask_behind_others{2};
+// ... and the first, whatever it was told, no later than that.
 constexpr std::chrono::seconds ask_anyway{10};
 // A token that leads its queue asks just after the lock's lease, when the server has certainly let it go.
 constexpr milliseconds after_lease{2};
@@ -77,10 +84,9 @@ void Waiter::ask_at(Deadline when, bool leads) {
   // Leading, it asks when the lock's lease may be over. Behind others it looks after them only in case they are gone,
   // once a second at most, and not all at the same moment.
   auto const now = steady_clock::now();
-  when = std::min(when, now + ask_anyway);
+  when = std::min(when, now + (leads ? ask_anyway : ask_behind_others));
   if (!leads) {
-    thread_local std::minstd_rand random{std::random_device{}()};
-    when = std::max(when, now + ask_after) + milliseconds{std::uniform_int_distribution<int>{0, 250}(random)};
+    when = std::max(when, now + ask_after) + milliseconds{std::uniform_int_distribution<int>{0, 250}(jitter())};
   }
   {
     std::lock_guard const guard{mutex_};
@@ -122,10 +128,11 @@ std::string LockAgent::fresh_token() { return fmt::format("{}/{}{}", id_, ++coun
 void LockAgent::start() {
   {
     std::lock_guard const guard{mutex_};
-    if (std::exchange(started_, true)) return;
+    if (started_) return;
   }
-  events_.subscribe("tandem:" + id_);
-  events_.start();
+  events_.start();  // first: what it throws is thrown again by the next
+  std::lock_guard const guard{mutex_};
+  if (!std::exchange(started_, true)) events_.subscribe("tandem:" + id_);
 }
 
 void LockAgent::enlist(Waiter& waiter) {
@@ -142,14 +149,14 @@ void LockAgent::delist(Waiter& waiter) {
   waiters_.erase(waiter.token_);
 }
 
-void LockAgent::expect(Waiter& waiter, Deadline lease_end, bool leads) {
+void LockAgent::expect(Waiter& waiter, Deadline lease_end, bool leads, bool left_free) {
   bool sooner = false;
   {
     std::lock_guard const guard{mutex_};
     // The word that it leads now may have overtaken the answer that it did not yet. Nobody who leads is put back.
     leads = leads || waiter.track_at_ != Deadline::max();
     waiter.told_to_ask_ = false;
-    if (leads) waiter.track_at_ = steady_clock::now() + track_after;
+    if (leads) waiter.track_at_ = steady_clock::now() + (left_free ? milliseconds{for_ever} : track_after);
     waiter.ask_at(lease_end + after_lease, leads);
     sooner = waiter.track_at_ < next_due_;
     if (sooner) next_due_ = waiter.track_at_;
@@ -240,14 +247,17 @@ void LockAgent::on_disconnected() {
 void LockAgent::on_message(std::string_view /*channel*/, std::string_view text) {
   auto const word = take_word(text);
   if (word == "grant") {
-    with_waiter(text, tell_to_ask);
+    with_waiter(text, [](Waiter& waiter) {
+      waiter.track_at_ = Deadline::max();  // it has left the queue; should it come too late, it joins the end
+      tell_to_ask(waiter);
+    });
   } else if (word == "lead") {
     auto const number = take_word(text);
     long long left = 0;
     std::from_chars(number.data(), number.data() + number.size(), left);
     auto const now = steady_clock::now();
     with_waiter(text, [&](Waiter& waiter) {
-      waiter.track_at_ = now + track_after;
+      if (waiter.track_at_ == Deadline::max()) waiter.track_at_ = now + track_after;
       waiter.ask_at(now + milliseconds{left} + after_lease, true);
     });
   }
@@ -344,8 +354,8 @@ void LockAgent::track_leaders(Deadline now) {
   std::lock_guard const guard{mutex_};
   for (auto const& [token, waiter] : waiters_) {
     if (waiter->track_at_ > now) continue;
-    // Until it is told otherwise; by a change, or by a new connection. Far off, but not "never": it leads.
-    waiter->track_at_ = now + std::chrono::hours{24};
+    // Until it is told otherwise; by a change, or by a new connection.
+    waiter->track_at_ = now + for_ever;
     // Where the server does not track keys, nobody tells: it asks.
     if (!track(waiter->keys_, std::string{token})) waiter->ask_by(now + ask_after);
   }
@@ -403,13 +413,12 @@ void LockAgent::take_given_back(std::string_view token, ReplyView const* reply) 
     found->next = now + ask_after;  // or when the connection is back
     return;
   }
-  if (reply->is_error()) {  // a server that loads, or follows another, may do it later
-    found->next = now + retry_after;
-    return;
-  }
-  // Not there: perhaps not yet. What is in doubt went over another connection, and may be read after this.
-  if (found->give_up == Deadline::max()) found->give_up = now + found->length;
-  if (reply->as<int>() == 1 || now >= found->give_up) {
+  // Refused: a server that loads, or follows another, may do it later. Not there: perhaps not yet; what is in doubt went
+  // over another connection, and may be read after this.
+  bool const refused = reply->is_error();
+  auto const length = refused ? std::max<milliseconds>(found->length, longest_refusal) : found->length;
+  if (found->give_up == Deadline::max()) found->give_up = now + length;
+  if ((!refused && reply->as<int>() == 1) || now >= found->give_up) {
     given_back_.erase(found);
     return;
   }

@@ -116,8 +116,9 @@ class LockAgent final : public EventListener {
 
   void enlist(Waiter& waiter);
   void delist(Waiter& waiter);
-  /// What the server answered: when to ask again, and whether `waiter` leads its queue.
-  void expect(Waiter& waiter, Deadline lease_end, bool leads);
+  /// What the server answered: when to ask again, whether `waiter` leads its queue, and whether the key is left free until
+  /// then, so that there is nothing to track.
+  void expect(Waiter& waiter, Deadline lease_end, bool leads, bool left_free);
 
   /// Renews `lease` if it says so, and requests its stop when it ends.
   void keep(std::shared_ptr<Lease> const& lease);

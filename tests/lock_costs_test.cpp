@@ -27,19 +27,18 @@ using support::Waiting;
 
 class LockCostsTest : public LockSceneTest {
  protected:
-  /// Of a client of its own that has its connections, and is listening on them.
+  /// Of a client of its own that has its connections, and knows that it is listened to: it has waited before.
   Lock warm() {
-    Lock lock{scene_.client(), "orders"};
+    auto client = scene_.client();
+    Lock lock{client, "orders"};
     lock.acquire().release();
-    ++clients_;
-    EXPECT_TRUE(eventually([&] {
-      return scene_.redis("PUBSUB", "CHANNELS", "tandem:*").as<std::vector<std::string>>().size() == clients_;
-    }));
+    scene_.redis("SET", "warm-up", "a stranger");
+    Waiting waiting{Lock{client, "warm-up"}};
+    scene_.await_waiters("warm-up", 1);
+    waiting.stop();
+    EXPECT_FALSE(waiting.get());
     return lock;
   }
-
- private:
-  std::size_t clients_ = 0;
 };
 
 INSTANTIATE_TEST_SUITE_P(Protocol, LockCostsTest, ::testing::Values(3, 2), support::protocol_name);

@@ -443,8 +443,10 @@ TEST_P(LockFaultsTest, WrongPasswordIsAServerError) {
 }
 
 TEST(LockOnLoadingServerTest, IsToldThatItLoadsAndWorksWhenItHasLoaded) {
-  // Loading takes as long as we say: so much for each key.
-  support::LockScene scene{3, {.arguments = {"--key-load-delay", "400"}, .persistent = true}};
+  // Loading takes as long as we say, so much for each key; and it looks at its sockets meanwhile.
+  support::LockScene scene{3,
+                           {.arguments = {"--key-load-delay", "400", "--loading-process-events-interval-bytes", "1024"},
+                            .persistent = true}};
   auto preload = scene.client();
   for (int i = 0; i < 5'000; i += 500) {
     auto many = preload.pipeline();
@@ -453,6 +455,7 @@ TEST(LockOnLoadingServerTest, IsToldThatItLoadsAndWorksWhenItHasLoaded) {
   }
   Lock const lock{scene.client(), "orders"};
   lock.acquire().release();
+  scene.server.kill();  // now, while nothing is on its way
   auto restarted = std::async(std::launch::async, [&] { scene.server.restart(); });
   bool told = false;
   EXPECT_TRUE(eventually([&] {

@@ -35,7 +35,8 @@ if(NOT (parent_BUILD_SHARED_LIBS AND shared) AND (parent_BUILD_SHARED_LIBS OR sh
     -D TANDEM_FETCH_DEPS=${parent_TANDEM_FETCH_DEPS} # what was fetched once need not be again
     -D "FETCHCONTENT_SOURCE_DIR_HIREDIS=${parent_hiredis_SOURCE_DIR}"
     -D "FETCHCONTENT_SOURCE_DIR_FMT=${parent_FMT_SOURCE_DIR}"
-    -D TANDEM_BUILD_TESTS=OFF -D TANDEM_BUILD_EXAMPLES=OFF -D TANDEM_BUILD_BENCH=OFF)
+    -D TANDEM_BUILD_TESTS=OFF -D TANDEM_BUILD_EXAMPLES=OFF
+    -D TANDEM_BUILD_DEMO=OFF -D TANDEM_BUILD_BENCH=OFF)
   run("building the other linkage" ${CMAKE_COMMAND} --build "${other}" --parallel 2)
   set(build "${other}")
 endif()

@@ -22,7 +22,7 @@ class Core;
 ///
 /// Processes: after a fork the child's first call opens connections of its own; the parent's are closed in the child.
 /// Descriptors are close-on-exec, and no write raises SIGPIPE. A background thread is started by the first feature
-/// that needs one (a lock that is renewed or waited for) and by nothing else.
+/// that needs one (a lock that is renewed, waited for, watched by its stop_token or given back after a fault).
 ///
 /// Not promised: which connection a command takes. State that belongs to a connection (SELECT, WATCH, SUBSCRIBE,
 /// CLIENT REPLY ...) must not be set by `command`; there are options, `transaction` and the primitives for it.

@@ -18,7 +18,8 @@ enum class Release {
   released,    ///< it was ours until now, and is the next waiter's or free
   expired,     ///< its lease had ended before, and nobody holds it
   taken_over,  ///< its lease had ended before, and somebody else holds it
-  unknown,     ///< the server did not answer within the deadline; the lease ends by itself at the latest
+  unknown,     ///< the server did not answer in time, or refused; the lease ends by itself at the latest. Also
+               ///< the answer of a hold that was moved from, or that is the parent process's
 };
 
 /// The proof that a lock is held: one acquisition, from its grant to its release.
@@ -37,6 +38,8 @@ enum class Release {
 ///     second 0   A acquires, fence 7, and is paused by its machine
 ///     second 10  the lease ends; B acquires, fence 8, writes
 ///     second 12  A goes on and writes with 7: the keeper has seen 8 and refuses
+///
+/// Moved from, it is not held, its fence is 0, and its destructor does nothing.
 ///
 /// Processes: in the child of a fork an inherited hold is not held, and releases nothing: it is the parent's.
 /// Threads: every member but release(), assignment and destruction is safe from several.
@@ -65,7 +68,7 @@ class [[nodiscard]] Hold {
   ///
   /// Cost:    1 round trip, within Options::command_timeout.
   /// Errors:  never throws; a fault is reported to Options::on_error, returned as `unknown`, and the release is tried
-  ///          again in the background until the lease ends.
+  ///          again in the background until the server has answered; for 10 s where it refuses.
   Release release() noexcept;
 
  private:

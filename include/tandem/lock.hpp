@@ -88,7 +88,9 @@ struct Owner {
 ///          zset    `{<name>}:waiters`  tokens in the order they came
 ///          hash    `{<name>}:state`    fence, since, released, lost, run, yielding, moment; never expires
 ///          channel `tandem:<client>`   grants to the waiters of one client
-///          A name with a hash tag of its own keeps it. Stored layout since 0.1; changing it breaks running processes.
+///          A name with a hash tag of its own keeps it; so the locks "x" and "{x}", which exclude each other from nothing,
+///          share a queue and disturb each other: use one of the two. Stored layout
+///          since 0.1; changing it breaks running processes.
 /// Cost:    acquire and release 1 round trip and 1 command each; 2 to acquire after waiting. A waiter asks again at most
 ///          once a second.
 /// Errors:  Unreachable; InDoubt (the lock is then given back in the background); ServerError. The constructor throws
@@ -105,7 +107,7 @@ class Lock {
   /// Takes the lock if it is free now. Never waits for it; the server has Options::command_timeout to answer.
   [[nodiscard]] std::optional<Hold> try_acquire() const;
 
-  /// Waits until then at the longest. A wait that is over already is one try.
+  /// Waits until then, and up to 40 ms more for the server's last word. A wait that is over already is one try.
   [[nodiscard]] std::optional<Hold> try_acquire_until(Deadline deadline) const;
   template <class Rep, class Period>
   [[nodiscard]] std::optional<Hold> try_acquire_for(std::chrono::duration<Rep, Period> longest) const {

@@ -30,11 +30,12 @@ Reply Channel::run(Script const& script, std::span<std::string_view const> keys,
   auto const repeat = script.repeatable() ? Repeat::safe : Repeat::never;
   CommandBuffer command;
   add_script(command, script, true, keys, arguments);
-  auto reply = ask(command, deadline, repeat);
+  Doubt doubt;
+  auto reply = ask(command, deadline, repeat, doubt);
   if (is_unknown_script(reply)) {
     command.clear();
     add_script(command, script, false, keys, arguments);
-    reply = ask(command, deadline, repeat);
+    reply = ask(command, deadline, repeat, doubt);
   }
   if (reply.is_error()) reply.throw_if_error(describe(keys));
   return reply;

@@ -16,7 +16,9 @@ class OwnWire final : public detail::Channel {
   [[nodiscard]] Options const& options() const noexcept override { return options_; }
 
   // A repetition needs another connection, and there is none.
-  Reply ask(CommandBuffer const& command, Deadline deadline, detail::Repeat /*repeat*/) override {
+  using Channel::ask;
+  Reply ask(CommandBuffer const& command, Deadline deadline, detail::Repeat /*repeat*/,
+            detail::Doubt& /*doubt*/) override {
     wire_->send(command, deadline);
     return wire_->receive_answer(deadline);
   }

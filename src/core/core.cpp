@@ -4,6 +4,8 @@
 #include <chrono>
 #include <optional>
 
+#include <fmt/core.h>
+
 #include "core/backoff.hpp"
 
 namespace tandem::detail {
@@ -24,13 +26,14 @@ Backoff between_tries() { return {std::chrono::milliseconds{1}, std::chrono::mil
 Core::Core(Options options)
     : options_{checked(std::move(options))},
       process_{new OfThisProcess{options_}},
-      fork_hook_{this, [](void* core) noexcept {
+      fork_hook_{std::in_place, this, [](void* core) noexcept {
                    auto& self = *static_cast<Core*>(core);
                    self.process().events.abandon_in_child();
                    self.process_.store(new OfThisProcess{self.options_}, std::memory_order_release);
                  }} {}
 
 Core::~Core() {
+  fork_hook_.reset();  // before what it touches
   auto* const mine = &process();
   // The last handle may go away in a callback: then the thread that runs it buries the rest when it is done.
   if (mine->events.is_own_thread()) {
@@ -40,22 +43,27 @@ Core::~Core() {
   }
 }
 
-Reply Core::ask(CommandBuffer const& command, Deadline deadline, Repeat repeat) {
+Reply Core::ask(CommandBuffer const& command, Deadline deadline, Repeat repeat, Doubt& doubt) {
   Backoff backoff = between_tries();
-  std::optional<InDoubt> doubt;  // of an earlier try: whatever comes after it, the command may have been executed
   for (;;) {
     try {
       auto const lease = borrow(deadline);
+      bool refused = false;
       try {
         lease.wire().send(command, deadline);
-        return lease.wire().receive_answer(deadline);
+        auto reply = lease.wire().receive_answer(deadline);
+        if (!doubt || !reply.is_error() || is_unknown_script(reply)) return reply;
+        // What it refuses now it may have executed before; one that loads will know in a moment.
+        refused = !reply.error_text().starts_with("LOADING ") || steady_clock::now() >= deadline;
+        if (refused) doubt.emplace(fmt::format("{}; repeated, it was answered: {}", doubt->what(), reply.error_text()));
       } catch (Unreachable const&) {
         // Not executed, so it may go out again.
         if (steady_clock::now() >= deadline) throw;
       } catch (InDoubt const& fault) {
         if (repeat == Repeat::never || steady_clock::now() >= deadline) throw;
-        doubt = fault;
+        if (!doubt) doubt = fault;
       }
+      if (refused) throw *doubt;
     } catch (Error const&) {
       if (doubt) throw *doubt;
       throw;

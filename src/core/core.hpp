@@ -3,6 +3,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -23,7 +24,8 @@ class Core final : public Channel {
   ~Core() override;
 
   [[nodiscard]] Options const& options() const noexcept override { return *options_; }
-  [[nodiscard]] Reply ask(CommandBuffer const& command, Deadline deadline, Repeat repeat) override;
+  using Channel::ask;
+  [[nodiscard]] Reply ask(CommandBuffer const& command, Deadline deadline, Repeat repeat, Doubt& doubt) override;
   [[nodiscard]] std::vector<Reply> ask_all(CommandBuffer const& commands, Deadline deadline) override;
   [[nodiscard]] WireLease borrow(Deadline deadline) override;
 
@@ -63,7 +65,7 @@ class Core final : public Channel {
 
   std::shared_ptr<Options const> options_;
   std::atomic<OfThisProcess*> process_;
-  ForkHook fork_hook_;
+  std::optional<ForkHook> fork_hook_;
 };
 
 }  // namespace tandem::detail

@@ -7,10 +7,12 @@
 #include <system_error>
 #include <utility>
 
+#include <fmt/core.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "core/thread.hpp"
 
 namespace tandem::detail {
 namespace {
@@ -20,6 +22,8 @@ using std::chrono::steady_clock;
 constexpr auto silence = std::chrono::seconds{5};
 // A server that refused to be listened to changes its mind slowly.
 constexpr auto refused_pause = std::chrono::seconds{1};
+// For how long one connection is listened to before timers are looked at again.
+constexpr auto one_sitting = std::chrono::milliseconds{2};
 constexpr std::string_view invalidations = "__redis__:invalidate";  // RESP2's channel for them
 
 void drain(int fd) {
@@ -34,7 +38,7 @@ void drain(int fd) {
 
 Events::~Events() {
   stop();
-  if (wake_fd_ >= 0) ::close(wake_fd_);
+  if (wake_fd_ >= 0) ::close(std::exchange(wake_fd_, -1));
 }
 
 void Events::attach(EventListener& listener) {
@@ -47,21 +51,14 @@ void Events::start() {
   if (started_ || stopping_) return;
   if (wake_fd_ < 0) {
     wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (wake_fd_ < 0) throw std::system_error{errno, std::generic_category(), "tandem: eventfd"};
+    if (wake_fd_ < 0) throw Unreachable{fmt::format("tandem: no eventfd: {}", error_text(errno))};
   }
-  // Signals belong to the program's own threads.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
-    thread_ = std::thread{[this] { run(); }};
-    started_ = true;
-  } catch (...) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
+    thread_ = thread_without_signals([this] { run(); });
+  } catch (std::system_error const& fault) {
+    throw Unreachable{fmt::format("tandem: no thread for what goes on in the background: {}", fault.what())};
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  started_ = true;
   pthread_setname_np(thread_.native_handle(), "tandem");
 }
 
@@ -85,7 +82,7 @@ void Events::stop_and_then(std::function<void()> then) {
 }
 
 void Events::abandon_in_child() noexcept {
-  if (wake_fd_ >= 0) ::close(wake_fd_);
+  if (wake_fd_ >= 0) ::close(std::exchange(wake_fd_, -1));
 }
 
 void Events::subscribe(std::string channel) {
@@ -144,6 +141,9 @@ void Events::run() {
       round();
     } catch (Error const&) {
       disconnect();  // its causes are the server's and the network's; what they mean is told to those who wait
+    } catch (std::exception const& fault) {  // out of memory: this thread must outlive it
+      options_.report(Unreachable{std::string{"tandem: on the event thread: "} + fault.what()});
+      disconnect();
     }
   }
   // Frees this object, where its owner went away on this very thread.
@@ -164,10 +164,11 @@ void Events::round() {
     ping_if_silent(link, steady_clock::now());
     fds[i + 1] = {link.wire->descriptor(), static_cast<short>(link.outbox.empty() ? POLLIN : POLLIN | POLLOUT), 0};
   }
-  if (!poll_until(fds, 3, next_due())) return;
+  auto const unread = commands_.more || subscriptions_.more;
+  if (!poll_until(fds, 3, unread ? Deadline::min() : next_due()) && !unread) return;
   if (fds[0].revents != 0) drain(wake_fd_);
   for (std::size_t i = 0; i < 2; ++i) {
-    if (fds[i + 1].revents != 0 && links[i]->wire != nullptr) hear(*links[i]);
+    if ((fds[i + 1].revents != 0 || links[i]->more) && links[i]->wire != nullptr) hear(*links[i]);
   }
 }
 
@@ -241,7 +242,7 @@ void Events::connect() {
   }
   commands_.last_heard = subscriptions_.last_heard = steady_clock::now();
   backoff_ = fresh_backoff();
-  subscribed_ = 0;
+  subscribed_ = subscribing_ = 0;
   ask_again_ = Deadline::max();
   begin_tracking();
 }
@@ -279,6 +280,7 @@ void Events::subscribe_wanted() {
   }
   if (fresh.empty()) return;
   subscribed_ += fresh.size();
+  ++subscribing_;
   CommandBuffer command;
   command.begin(1 + fresh.size());
   command.word("SUBSCRIBE");
@@ -287,10 +289,11 @@ void Events::subscribe_wanted() {
       listening(), command,
       [this](ReplyView const* refusal) {
         if (refusal == nullptr) return;
+        --subscribing_;
         if (refusal->is_error()) {
           ask_again_ = steady_clock::now() + refused_pause;
           tell([&](EventListener& listener) { listener.on_refused(ServerError{refusal->error_text(), "SUBSCRIBE"}); });
-        } else {
+        } else if (subscribing_ == 0 && ask_again_ == Deadline::max()) {
           tell([](EventListener& listener) { listener.on_subscribed(); });
         }
       },
@@ -305,6 +308,7 @@ void Events::disconnect() {
   for (auto* const link : {&commands_, &subscriptions_}) {
     link->wire.reset();
     link->outbox.clear();
+    link->more = false;
   }
   tracking_ = false;
   for (auto const& each : lost) {
@@ -360,8 +364,11 @@ void Events::ping_if_silent(Link& link, Deadline now) {
 void Events::hear(Link& link) {
   link.last_heard = steady_clock::now();
   std::fill(due_.begin(), due_.end(), Deadline{});  // what is heard may change what is due
-  while (link.wire != nullptr) {
-    auto const reply = link.wire->receive_if_here();
+  // Who talks without end must not stop the timers: what is more is heard in the next round.
+  auto const enough = steady_clock::now() + one_sitting;
+  for (;;) {
+    auto const reply = link.wire->receive_if_here(enough);
+    link.more = steady_clock::now() >= enough;
     if (!reply) return;
     bool const pushed = reply->kind() == ReplyKind::push ||
                         (&link == &subscriptions_ && reply->kind() == ReplyKind::array && reply->size() > 0);
@@ -370,6 +377,7 @@ void Events::hear(Link& link) {
     } else {
       take_answer(link, *reply);
     }
+    if (link.more || link.wire == nullptr) return;
   }
 }
 

@@ -60,7 +60,7 @@ class Events final : private Waiting {
   /// Before start(), or from the thread that made the listener while nothing is due for it.
   void attach(EventListener& listener);
 
-  /// Starts the thread, once. Throws std::system_error when there can be none.
+  /// Starts the thread, once. Throws Unreachable when there can be none.
   void start();
   /// Ends the thread: no listener is called after it returns.
   void stop();
@@ -94,6 +94,7 @@ class Events final : private Waiting {
     std::string outbox;
     std::deque<Pending> pending;
     Deadline last_heard;
+    bool more = false;  // it was not listened to to the end
   };
 
   bool wait(int fd, short events, Deadline deadline) override;
@@ -139,7 +140,8 @@ class Events final : private Waiting {
   bool resp3_ = true;
   bool tracking_ = false;
   bool firing_ = false;
-  std::size_t subscribed_ = 0;            // of wanted_, in order
+  std::size_t subscribed_ = 0;            // of wanted_, in order; all but those of
+  std::size_t subscribing_ = 0;           // so many SUBSCRIBEs are confirmed
   Deadline ask_again_ = Deadline::max();  // for those that were refused
   std::vector<Deadline> due_{};
   Deadline next_attempt_{};

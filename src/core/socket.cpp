@@ -2,16 +2,16 @@
 
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <string>
 
 #include <fmt/core.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "core/lookup.hpp"
 
 namespace tandem::detail {
 namespace {
@@ -60,6 +60,17 @@ void Socket::close() noexcept {
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }
 
+/// Whether the socket met itself: a port that nobody listens on, and that the system gave to it as its own.
+bool is_connected_to_itself(int fd) noexcept {
+  sockaddr_storage own{};
+  sockaddr_storage other{};
+  socklen_t own_size = sizeof own;
+  socklen_t other_size = sizeof other;
+  return ::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &own_size) == 0 &&
+         ::getpeername(fd, reinterpret_cast<sockaddr*>(&other), &other_size) == 0 && own_size == other_size &&
+         std::memcmp(&own, &other, own_size) == 0;
+}
+
 /// Tries one address; 0 when connected, else what was wrong with it.
 int Socket::attempt(int family, sockaddr const* address, socklen_t length, Deadline deadline, Waiting& waiting) {
   close();
@@ -86,54 +97,21 @@ void Socket::connect_unix(Options const& options, Deadline deadline, Waiting& wa
 }
 
 void Socket::connect_tcp(Options const& options, Deadline deadline, Waiting& waiting) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  int const lookup = ::getaddrinfo(options.host.c_str(), std::to_string(options.port).c_str(), &hints, &found);
-  if (lookup != 0) unreachable(options, ::gai_strerror(lookup));
-  std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> const owner{found, &::freeaddrinfo};
-
+  auto const found = look_up(options, deadline, waiting);
   int left = 0;
-  for (auto const* each = found; each != nullptr; each = each->ai_next) ++left;
+  for (auto const* each = found.get(); each != nullptr; each = each->ai_next) ++left;
   std::string reasons;
-  for (auto const* each = found; each != nullptr; each = each->ai_next, --left) {
+  for (auto const* each = found.get(); each != nullptr; each = each->ai_next, --left) {
     // A silent address may not use up the time of those behind it.
     auto const now = steady_clock::now();
     auto const share = now + (deadline - now) / left;
-    int const error = attempt(each->ai_family, each->ai_addr, each->ai_addrlen, share, waiting);
+    int error = attempt(each->ai_family, each->ai_addr, each->ai_addrlen, share, waiting);
+    if (error == 0 && is_connected_to_itself(fd_)) error = ECONNREFUSED;
     if (error == 0) return tune_tcp(fd_, options);
     if (!reasons.empty()) reasons += "; ";
     reasons += error_text(error);
   }
   unreachable(options, reasons);
-}
-
-bool poll_until(pollfd* fds, nfds_t count, Deadline deadline) {
-  using namespace std::chrono;
-  for (;;) {
-    auto const left = duration_cast<nanoseconds>(deadline - steady_clock::now());
-    timespec timeout{};
-    if (left.count() > 0) {
-      timeout.tv_sec = static_cast<time_t>(left.count() / 1'000'000'000);
-      timeout.tv_nsec = static_cast<long>(left.count() % 1'000'000'000);
-    }
-    int const ready = ::ppoll(fds, count, &timeout, nullptr);
-    if (ready > 0) return true;
-    if (ready == 0) return false;
-    if (errno != EINTR) return true;  // let the read or write that follows say what is wrong
-  }
-}
-
-bool CallerWaits::wait(int fd, short events, Deadline deadline) {
-  pollfd one{fd, events, 0};
-  return poll_until(&one, 1, deadline);
-}
-
-std::string_view error_text(int error_number) noexcept {
-  auto const* const text = ::strerrordesc_np(error_number);
-  return text != nullptr ? text : "unknown error";
 }
 
 }  // namespace tandem::detail

@@ -79,6 +79,8 @@ std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> make_context(Options const& op
   } else if (SSL_CTX_load_verify_locations(raw, tls.ca_file.c_str(), nullptr) != 1) {
     refuse(options, "the authorities' file", tls.ca_file);
   }
+  // Nobody is asked for a passphrase: an encrypted key is refused.
+  SSL_CTX_set_default_passwd_cb(raw, [](char*, int, int, void*) { return -1; });
   if (!tls.certificate_file.empty()) {
     if (SSL_CTX_use_certificate_chain_file(raw, tls.certificate_file.c_str()) != 1) {
       refuse(options, "the certificate file", tls.certificate_file);

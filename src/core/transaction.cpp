@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "core/backoff.hpp"
 #include "core/pool.hpp"
 #include "core/wire.hpp"
 
@@ -112,6 +113,7 @@ bool Transaction::commit(std::vector<Reply>& replies) {
 
 std::vector<Reply> detail::run_transaction(Channel& channel, std::span<std::string_view const> keys, Deadline deadline,
                                            void (*body)(void*, Transaction&), void* context) {
+  Backoff backoff{std::chrono::milliseconds{1}, std::chrono::milliseconds{250}};
   for (;;) {
     auto const begun = steady_clock::now();
     auto lease = channel.borrow(deadline);
@@ -138,7 +140,9 @@ std::vector<Reply> detail::run_transaction(Channel& channel, std::span<std::stri
       }
       // Until EXEC has left nothing can have been applied: begin again on a fresh connection, while there is time.
       if (committing && fault.in_doubt()) throw;
-      if (steady_clock::now() >= deadline) throw Unreachable{fault.what()};
+      auto const again = steady_clock::now() + backoff.pause();
+      if (again >= deadline) throw Unreachable{fault.what()};
+      poll_until(nullptr, 0, again);
       continue;
     } catch (...) {
       transaction.unwatch();

@@ -156,7 +156,7 @@ void Wire::introduce_in_resp2(Deadline deadline) {
 /// What the server said before it hung up on us ("ERR max number of clients reached"), for the text of the fault.
 std::string Wire::last_words() noexcept try {
   broken_ = false;
-  auto const reply = receive_if_here();
+  auto const reply = receive_if_here(steady_clock::now() + std::chrono::milliseconds{2});
   broken_ = true;
   return reply && reply->is_error() ? fmt::format(" (it said: {})", reply->error_text()) : std::string{};
 } catch (...) {
@@ -302,11 +302,11 @@ Reply Wire::receive_answer(Deadline deadline) {
   }
 }
 
-std::optional<Reply> Wire::receive_if_here() {
+std::optional<Reply> Wire::receive_if_here(Deadline enough) {
   require_usable();
   for (;;) {
     if (auto reply = parse()) return reply;
-    if (read_some().wait_for != 0) return std::nullopt;
+    if (read_some().wait_for != 0 || steady_clock::now() >= enough) return std::nullopt;
   }
 }
 

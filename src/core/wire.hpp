@@ -46,8 +46,9 @@ class Wire {
   [[nodiscard]] Reply receive(Deadline deadline);
   /// The next reply that is no push; pushes on the way are dropped.
   [[nodiscard]] Reply receive_answer(Deadline deadline);
-  /// The next reply if it is here already, without waiting. Throws InDoubt when the server closed the connection.
-  [[nodiscard]] std::optional<Reply> receive_if_here();
+  /// The next reply if it is here already, without waiting; what is here is read until `enough`. Throws InDoubt when
+  /// the server closed the connection.
+  [[nodiscard]] std::optional<Reply> receive_if_here(Deadline enough);
 
   /// Whether an idle wire can be used: not broken, and the server has neither closed it nor said anything unasked.
   [[nodiscard]] bool is_quiet() noexcept;

@@ -30,7 +30,6 @@ TEST(ErrorTest, FaultsThatTheServerAnsweredLeaveNoDoubtAndAConnection) {
   expect_questions(ShapeError{"text"}, false, false);
   expect_questions(CodecError{"text"}, false, false);
   expect_questions(LockLost{"text"}, false, false);
-  expect_questions(Deadlock{"text"}, false, false);
   expect_questions(Conflict{"text"}, false, false);
   expect_questions(Error{"text"}, false, false);
 }

@@ -2,12 +2,14 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <string>
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +31,7 @@ class Forked {
     pid_ = required(::fork(), "fork");
     if (pid_ != 0) return;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    give_threads_stacks_of_their_own();
     std::string text;
     try {
       text = body();
@@ -67,6 +70,20 @@ class Forked {
   [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:
+  /// A child's threads are given the stacks of the parent's, by which the thread sanitizer tells threads apart: it takes
+  /// them for the parent's and gives up ("dup thread with used id"). Larger ones are none that were used before.
+  static void give_threads_stacks_of_their_own() {
+#if defined(__SANITIZE_THREAD__)
+    pthread_attr_t attributes;
+    pthread_getattr_default_np(&attributes);
+    std::size_t size = 0;
+    pthread_attr_getstacksize(&attributes, &size);
+    pthread_attr_setstacksize(&attributes, size * 2);
+    pthread_setattr_default_np(&attributes);
+    pthread_attr_destroy(&attributes);
+#endif
+  }
+
   void kill() {
     if (pid_ <= 0) return;
     ::kill(pid_, SIGKILL);

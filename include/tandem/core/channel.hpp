@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,9 @@ class WireLease;  // src/core/pool.hpp: a connection borrowed for several exchan
 /// Whether a command may be sent again when its answer was lost: only where twice is the same as once.
 enum class Repeat { never, safe };
 
+/// What an earlier try left open: the request may have been executed, whatever became of the tries after it.
+using Doubt = std::optional<InDoubt>;
+
 /// Carries commands to the server and replies back: a `Connection` by its one socket, a `Client` by any of its own.
 ///
 /// What is said goes through here and knows nothing of sockets; what carries it knows nothing of what is said.
@@ -32,8 +36,13 @@ class Channel {
   [[nodiscard]] virtual Options const& options() const noexcept = 0;
 
   /// Sends the one command in `command` and returns its reply, an error reply included.
-  /// Throws Unreachable or InDoubt.
-  [[nodiscard]] virtual Reply ask(CommandBuffer const& command, Deadline deadline, Repeat repeat) = 0;
+  /// Throws Unreachable or InDoubt; always InDoubt where `doubt` is left and the answer is a fault or an error, except
+  /// that the server does not know a script: it is asked again, with the same `doubt`.
+  [[nodiscard]] virtual Reply ask(CommandBuffer const& command, Deadline deadline, Repeat repeat, Doubt& doubt) = 0;
+  [[nodiscard]] Reply ask(CommandBuffer const& command, Deadline deadline, Repeat repeat) {
+    Doubt none;
+    return ask(command, deadline, repeat, none);
+  }
 
   /// Sends all of `commands` in one go; their replies in order. Throws Unreachable or InDoubt.
   [[nodiscard]] virtual std::vector<Reply> ask_all(CommandBuffer const& commands, Deadline deadline) = 0;

@@ -64,7 +64,8 @@ class Conversation {
   ///     });
   ///
   /// Returns what `body` returned in the try that succeeded; the replies of the queued commands where `body`
-  /// returns nothing. When `body` queues nothing, nothing is sent; when it throws, nothing is applied.
+  /// returns nothing. When `body` queues nothing, nothing is changed, and what it read
+  /// may be of different moments; when it throws, nothing is applied.
   ///
   /// Cost:    2 round trips for each try with one read.
   /// Errors:  Conflict when the keys kept changing; Unreachable and ServerError when nothing was applied, except

@@ -14,13 +14,12 @@ namespace tandem {
 ///
 /// |               | in_doubt() | poisons_connection() | meaning                                        |
 /// |---------------|------------|----------------------|------------------------------------------------|
-/// | `Unreachable` | no         | yes                  | nothing was sent: it did not happen            |
+/// | `Unreachable` | no         | yes                  | not executed: not sent, or not as a whole      |
 /// | `InDoubt`     | yes        | yes                  | sent, not answered: it may have happened       |
 /// | `ServerError` | no         | no                   | the server answered with an error              |
 /// | `ShapeError`  | no         | no                   | the answer has another form than was asked for |
 /// | `CodecError`  | no         | no                   | the bytes are no value of the wanted type      |
-/// | `LockLost`    | no         | no                   | the hold ended before the guarded write        |
-/// | `Deadlock`    | no         | no                   | waiting would never have ended                 |
+/// | `LockLost`    | no         | no                   | a hold ended before it was given back          |
 /// | `Conflict`    | no         | no                   | others kept changing the keys until the deadline; nothing was applied |
 ///
 /// Texts say what was done, on what, and what went wrong. They name keys, never values or passwords.
@@ -43,7 +42,7 @@ class Error : public std::runtime_error {
   bool poisons_connection_ = false;
 };
 
-/// No connection could be had within the deadline; the command never left.
+/// The command was not executed: no connection could be had within the deadline, or it could not be sent as a whole.
 class Unreachable : public Error {
  public:
   explicit Unreachable(std::string const& text) : Error{text, false, true} {}
@@ -81,14 +80,8 @@ class CodecError : public Error {
   using Error::Error;
 };
 
-/// A write guarded by a `Hold` was refused because the hold had ended; nothing was applied.
+/// A hold had ended before it was given back. Reported to Options::on_error by a hold's destructor; nothing throws it.
 class LockLost : public Error {
- public:
-  using Error::Error;
-};
-
-/// The lock could never have been acquired; the text names the cycle.
-class Deadlock : public Error {
  public:
   using Error::Error;
 };

@@ -40,8 +40,7 @@ struct Options {
   int database = 0;        ///< SELECT, 0 or more
   std::string name{};      ///< CLIENT SETNAME: shown by CLIENT LIST and by a lock's owner; no spaces
 
-  /// For one attempt to connect, handshake included. A host name is looked up by the system's resolver, whose
-  /// own limits apply; numeric addresses and Unix sockets need none.
+  /// For one attempt to connect: looking up the name, connecting, the handshakes.
   std::chrono::milliseconds connect_timeout{1000};
   /// For one call as a whole: waiting for a connection, connecting, sending, the answer and any repetition.
   std::chrono::milliseconds command_timeout{2000};

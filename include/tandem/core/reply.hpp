@@ -77,6 +77,15 @@ class ReplyView {
 };
 
 namespace detail {
+template <class T>
+struct HasView : std::is_same<T, std::string_view> {};
+template <class T>
+struct HasView<std::optional<T>> : HasView<T> {};
+template <class T>
+struct HasView<std::vector<T>> : HasView<T> {};
+template <class A, class B>
+struct HasView<std::pair<A, B>> : std::disjunction<HasView<A>, HasView<B>> {};
+
 struct FreeReply {
   void operator()(redisReply* reply) const noexcept;  // defined beside hiredis, in src/core/reply.cpp
 };
@@ -96,7 +105,7 @@ class Reply : public ReplyView {
   }
   template <class T>
   [[nodiscard]] T as() && {
-    static_assert(!std::is_same_v<T, std::string_view>, "the text dies with this temporary reply; take a std::string");
+    static_assert(!detail::HasView<T>::value, "the text dies with this temporary reply; take a std::string");
     return ReplyView::as<T>();
   }
 

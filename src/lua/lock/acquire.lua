@@ -24,15 +24,22 @@ local function take()
 end
 
 local function wait(left, owner)
-  if join and not redis.call('ZSCORE', waiters, token) then
+  local queued = redis.call('ZSCORE', waiters, token)
+  if join and not queued then
     local last = redis.call('ZRANGE', waiters, -1, -1, 'WITHSCORES')[2]
     redis.call('ZADD', waiters, (last or 0) + 1, token)
   end
   local leads = redis.call('ZRANGE', waiters, 0, 0)[1] == token
+  if queued and not leads then
+    -- The first looks out for all of them: who comes to look after its place makes sure that it lives.
+    name_leader(waiters, math.max(0, left))
+    leads = redis.call('ZRANGE', waiters, 0, 0)[1] == token
+  end
   return {0, left, leads and 1 or 0, owner}
 end
 
-local owner = redis.call('GET', lock)
+local owner = redis.pcall('GET', lock)
+if type(owner) == 'table' then return owner end -- WRONGTYPE: raised, it would lose its code before Redis 7
 if not owner then
   local first = redis.call('ZRANGE', waiters, 0, 0)[1]
   local free = first and left_free(state) or 0

@@ -8,7 +8,8 @@
 -- returns {token, left, since, waiters}  left: milliseconds of the lease, -1 when it never expires;
 --                                       since: server's time in milliseconds, 0 for a stranger's lock
 -- retry: safe
-local owner = redis.call('GET', KEYS[1])
+local owner = redis.pcall('GET', KEYS[1])
+if type(owner) == 'table' then return owner end -- WRONGTYPE: raised, it would lose its code before Redis 7
 if not owner then return {} end
 local ours = string.match(owner, '^%x+/%d+/%d+/')
 local since = ours and tonumber(redis.call('HGET', KEYS[3], 'since') or 0) or 0
