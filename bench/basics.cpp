@@ -1,4 +1,5 @@
-// What each basic operation costs beside the same commands sent by bare hiredis over the same kind of socket.
+// What each basic operation costs beside the same commands sent by bare hiredis over the same kind
+// of socket.
 //
 //   basics [--json FILE] [--milliseconds N]     N: measured for each line, default 2000
 
@@ -26,8 +27,10 @@ class Bare {
   template <class... Words>
   void command(Words const&... words) {
     char const* arguments[] = {words...};
-    Reply const reply{static_cast<redisReply*>(redisCommandArgv(context_.get(), sizeof...(words), arguments, nullptr))};
-    if (reply == nullptr || reply->type == REDIS_REPLY_ERROR) throw std::runtime_error{reply ? reply->str : "no reply"};
+    Reply const reply{static_cast<redisReply*>(
+        redisCommandArgv(context_.get(), sizeof...(words), arguments, nullptr))};
+    if (reply == nullptr || reply->type == REDIS_REPLY_ERROR)
+      throw std::runtime_error{reply ? reply->str : "no reply"};
   }
 
  private:
@@ -39,8 +42,10 @@ class Bare {
   std::unique_ptr<redisContext, Free> context_;
 };
 
-constexpr auto take = "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end return 0";
-constexpr auto give = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+constexpr auto take =
+    "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end return 0";
+constexpr auto give =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 
 }  // namespace
 
@@ -76,12 +81,14 @@ int main(int argc, char** argv) try {
   table.compare(
       "Counter::add", [&] { bare.command("INCRBY", "counter", "1"); }, [&] { counter.add(); }, 0);
   table.compare(
-      "RollingCounter::add", [&] { bare.command("INCRBY", "counter", "1"); }, [&] { rolling.add(); }, 0);
+      "RollingCounter::add", [&] { bare.command("INCRBY", "counter", "1"); },
+      [&] { rolling.add(); }, 0);
   table.compare(
-      "SharedMap::get", [&] { bare.command("HGET", "map", "field"); }, [&] { (void)map.get("field"); }, 1.10);
+      "SharedMap::get", [&] { bare.command("HGET", "map", "field"); },
+      [&] { (void)map.get("field"); }, 1.10);
   table.compare(
-      "SharedMap::set", [&] { bare.command("HSET", "map", "field", "value"); }, [&] { map.set("field", "value"); },
-      1.10);
+      "SharedMap::set", [&] { bare.command("HSET", "map", "field", "value"); },
+      [&] { map.set("field", "value"); }, 1.10);
   table.compare(
       "Lock acquire + release",
       [&] {

@@ -12,8 +12,9 @@
 
 namespace bench {
 
-/// Times two ways of doing the same, a slice of one and a slice of the other in turn, so that a stall of the machine
-/// meets both alike. The figure is the ratio of medians; means and totals say nothing here.
+/// Times two ways of doing the same, a slice of one and a slice of the other in turn, so that a
+/// stall of the machine meets both alike. The figure is the ratio of medians; means and totals say
+/// nothing here.
 class Paired {
  public:
   using Operation = std::function<void()>;
@@ -21,7 +22,7 @@ class Paired {
   struct Row {
     std::string name;
     double reference_p50, reference_p99, ours_p50, ours_p99;  // microseconds
-    double target;                                            // of ours_p50 / reference_p50; 0: none
+    double target;  // of ours_p50 / reference_p50; 0: none
     [[nodiscard]] double ratio() const { return ours_p50 / reference_p50; }
   };
 
@@ -36,17 +37,18 @@ class Paired {
       slice(reference, theirs);
       slice(ours, own);
     }
-    rows_.push_back({std::move(name), quantile(theirs, 0.5), quantile(theirs, 0.99), quantile(own, 0.5),
-                     quantile(own, 0.99), target});
+    rows_.push_back({std::move(name), quantile(theirs, 0.5), quantile(theirs, 0.99),
+                     quantile(own, 0.5), quantile(own, 0.99), target});
   }
 
   void print() const {
-    fmt::print("{:<34} {:>12} {:>12} {:>12} {:>12} {:>8} {:>8}\n", "microseconds", "bare p50", "bare p99", "tandem p50",
-               "tandem p99", "ratio", "target");
+    fmt::print("{:<34} {:>12} {:>12} {:>12} {:>12} {:>8} {:>8}\n", "microseconds", "bare p50",
+               "bare p99", "tandem p50", "tandem p99", "ratio", "target");
     for (auto const& row : rows_) {
       auto const target = row.target > 0 ? fmt::format("{:.2f}", row.target) : std::string{"-"};
-      fmt::print("{:<34} {:>12.2f} {:>12.2f} {:>12.2f} {:>12.2f} {:>8.2f} {:>8}\n", row.name, row.reference_p50,
-                 row.reference_p99, row.ours_p50, row.ours_p99, row.ratio(), target);
+      fmt::print("{:<34} {:>12.2f} {:>12.2f} {:>12.2f} {:>12.2f} {:>8.2f} {:>8}\n", row.name,
+                 row.reference_p50, row.reference_p99, row.ours_p50, row.ours_p99, row.ratio(),
+                 target);
     }
   }
 
@@ -55,11 +57,12 @@ class Paired {
     if (file == nullptr) return false;
     std::string_view before = "[";
     for (auto const& row : rows_) {
-      fmt::print(
-          file,
-          "{}\n  {{\"name\": \"{}\", \"bare_p50_us\": {:.3f}, \"bare_p99_us\": {:.3f}, \"tandem_p50_us\": {:.3f}, "
-          "\"tandem_p99_us\": {:.3f}, \"ratio_of_medians\": {:.4f}}}",
-          before, row.name, row.reference_p50, row.reference_p99, row.ours_p50, row.ours_p99, row.ratio());
+      fmt::print(file,
+                 "{}\n  {{\"name\": \"{}\", \"bare_p50_us\": {:.3f}, \"bare_p99_us\": {:.3f}, "
+                 "\"tandem_p50_us\": {:.3f}, "
+                 "\"tandem_p99_us\": {:.3f}, \"ratio_of_medians\": {:.4f}}}",
+                 before, row.name, row.reference_p50, row.reference_p99, row.ours_p50, row.ours_p99,
+                 row.ratio());
       before = ",";
     }
     fmt::print(file, "\n]\n");
@@ -80,7 +83,8 @@ class Paired {
   }
 
   static double quantile(std::vector<double>& of, double part) {
-    auto const at = of.begin() + static_cast<std::ptrdiff_t>(part * static_cast<double>(of.size() - 1));
+    auto const at =
+        of.begin() + static_cast<std::ptrdiff_t>(part * static_cast<double>(of.size() - 1));
     std::nth_element(of.begin(), at, of.end());
     return *at;
   }

@@ -1,5 +1,5 @@
-# tandem_find_dependencies(): finds or fetches everything tandem links to, or stops with one error that names
-# all that is missing or too old, and the command that gets it.
+# tandem_find_dependencies(): finds or fetches everything tandem links to, or stops with one error
+# that names all that is missing or too old, and the command that gets it.
 option(TANDEM_FETCH_DEPS "Fetch and build pinned releases of hiredis and fmt instead of finding them" OFF)
 
 function(tandem_find_dependencies)
@@ -24,8 +24,8 @@ function(tandem_find_dependencies)
   endif()
 endfunction()
 
-# A macro, so that a miss lands in the caller's `missing`. find_package() gets no version to ask for: we want
-# to know, and to say, which one is there.
+# A macro, so that a miss lands in the caller's `missing`. find_package() gets no version to ask
+# for: we want to know, and to say, which one is there.
 macro(tandem_find name minimum package version_variable)
   find_package(${package} QUIET)
   if(NOT ${package}_FOUND)

@@ -1,14 +1,16 @@
 # tandem_embed_lua(<target> <file.lua>...)
 #
 # Writes <build>/generated/scripts.hpp, for <target> only, with one constant per file:
-# src/lua/lock/acquire.lua becomes `inline constexpr Script lock_acquire{source, sha1}` in tandem::scripts, and
-# `all` lists every one with its name. The SHA1 is taken here, over the very bytes embedded, so tandem ships no
-# SHA1 code. Configuring fails when a script's header and its body do not name the same KEYS and ARGV:
-# a line `-- KEYS[1] ...` or `-- ARGV[2] ...` for each, and `-- ARGV[3..] ...` for "from here on, any number",
-# which a body reads with a computed index or as a whole (ARGV[i], #ARGV, unpack(ARGV, 3)).
+# src/lua/lock/acquire.lua becomes `inline constexpr Script lock_acquire{source, sha1}` in
+# tandem::scripts, and `all` lists every one with its name. The SHA1 is taken here, over the very
+# bytes embedded, so tandem ships no SHA1 code. Configuring fails when a script's header and its
+# body do not name the same KEYS and ARGV: a line `-- KEYS[1] ...` or `-- ARGV[2] ...` for each, and
+# `-- ARGV[3..] ...` for "from here on, any number", which a body reads with a computed index or as
+# a whole (ARGV[i], #ARGV, unpack(ARGV, 3)).
 #
-# A header line `-- uses: part` puts part.lua, of the same folder, between header and body: what several scripts
-# of a noun have in common. The part is no script of its own and not in the list of files.
+# A header line `-- uses: part` puts part.lua, of the same folder, between header and body: what
+# several scripts of a noun have in common. The part is no script of its own and not in the list of
+# files.
 function(tandem_embed_lua target)
   set(constants "")
   set(entries "")
@@ -62,7 +64,8 @@ inline constexpr std::array<Named, @count@> all{
   target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_BINARY_DIR}/generated")
 endfunction()
 
-# tandem_read_lua(<file> <variable>): its bytes, every one of them; a change of the file configures anew.
+# tandem_read_lua(<file> <variable>): its bytes, every one of them; a change of the file configures
+# anew.
 function(tandem_read_lua file variable)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
   file(READ "${file}" source)

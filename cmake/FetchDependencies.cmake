@@ -1,4 +1,5 @@
-# Included with TANDEM_FETCH_DEPS=ON: pinned releases, checked by hash. It gives the same target names as finding.
+# Included with TANDEM_FETCH_DEPS=ON: pinned releases, checked by hash. It gives the same target
+# names as finding.
 include(FetchContent)
 set(CMAKE_POLICY_DEFAULT_CMP0077 NEW) # the settings below reach projects that still use option()
 set(CMAKE_POLICY_VERSION_MINIMUM 3.5) # hiredis 1.2 asks for a CMake older than CMake 4 knows

@@ -1,8 +1,9 @@
-# One target name, hiredis::hiredis, for every packaging of hiredis, and its version read from its own header:
+# One target name, hiredis::hiredis, for every packaging of hiredis, and its version read from its
+# own header:
 #   hiredis built by CMake   exports that very target;
 #   Debian and others        ship a header and a library only.
-# Sets Hiredis_FOUND, and Hiredis_VERSION also for one that is refused as too old. Nothing found is cached: after an
-# old hiredis was found once, a new one elsewhere must be seen.
+# Sets Hiredis_FOUND, and Hiredis_VERSION also for one that is refused as too old. Nothing found is
+# cached: after an old hiredis was found once, a new one elsewhere must be seen.
 find_package(hiredis CONFIG QUIET)
 if(TARGET hiredis::hiredis)
   get_target_property(_hiredis_dirs hiredis::hiredis INTERFACE_INCLUDE_DIRECTORIES)

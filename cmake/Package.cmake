@@ -1,10 +1,11 @@
-# What `cmake --install` puts down: the library, its headers, a package for find_package(tandem), and tandem.pc.
+# What `cmake --install` puts down: the library, its headers, a package for find_package(tandem),
+# and tandem.pc.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(tandem_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/tandem")
 
-# Debian 12 has no hiredis >= 1.0 in a place every compiler looks, so the package remembers where the build had
-# it from, as the last place to look.
+# Debian 12 has no hiredis >= 1.0 in a place every compiler looks, so the package remembers where
+# the build had it from, as the last place to look.
 if(NOT TANDEM_FETCH_DEPS) # a fetched hiredis is installed beside tandem
   get_target_property(hiredis_include_dir hiredis::hiredis INTERFACE_INCLUDE_DIRECTORIES)
   cmake_path(GET hiredis_include_dir PARENT_PATH tandem_hiredis_prefix)
@@ -21,8 +22,8 @@ install(FILES
   "${PROJECT_SOURCE_DIR}/cmake/FindHiredis.cmake"
   DESTINATION "${tandem_package_dir}")
 
-# A shared libtandem brings its own dependencies along, so tandem.pc names none. A static one needs them at every
-# link, with --static or without, so they are not in the .private fields.
+# A shared libtandem brings its own dependencies along, so tandem.pc names none. A static one needs
+# them at every link, with --static or without, so they are not in the .private fields.
 if(NOT BUILD_SHARED_LIBS)
   set(tandem_pc_requires "fmt openssl")
   if(TANDEM_FETCH_DEPS)

@@ -16,8 +16,10 @@ constexpr int most = 64;
 int number_of_workers(std::string_view text) {
   int number = 0;
   auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{} || end != text.data() + text.size() || number < fewest || number > most) {
-    throw Refused{fmt::format("--workers takes a number from {} to {}, not '{}'", fewest, most, text)};
+  if (error != std::errc{} || end != text.data() + text.size() || number < fewest ||
+      number > most) {
+    throw Refused{
+        fmt::format("--workers takes a number from {} to {}, not '{}'", fewest, most, text)};
   }
   return number;
 }
@@ -45,7 +47,8 @@ Arguments Arguments::from(int argc, char const* const* argv) {
   for (int i = 1; i < argc; ++i) {
     std::string_view const word{argv[i]};
     auto const is = [&](std::string_view option) {
-      return word == option || (word.substr(0, option.size()) == option && word.substr(option.size(), 1) == "=");
+      return word == option ||
+             (word.substr(0, option.size()) == option && word.substr(option.size(), 1) == "=");
     };
     auto const value = [&](std::string_view option) -> std::string_view {
       if (word.size() > option.size()) return word.substr(option.size() + 1);
@@ -55,7 +58,8 @@ Arguments Arguments::from(int argc, char const* const* argv) {
 
     if (only_files || word.empty() || word.front() != '-') {
       if (word.empty()) throw Refused{"the name of the FILE is empty"};
-      if (!wanted.file.empty()) throw Refused{fmt::format("one FILE at a time, not '{}' and '{}'", wanted.file, word)};
+      if (!wanted.file.empty())
+        throw Refused{fmt::format("one FILE at a time, not '{}' and '{}'", wanted.file, word)};
       wanted.file = word;
     } else if (word == "--") {
       only_files = true;
@@ -66,7 +70,8 @@ Arguments Arguments::from(int argc, char const* const* argv) {
     } else if (is("--workers")) {
       wanted.workers = number_of_workers(value("--workers"));
     } else {
-      throw Refused{fmt::format("there is no option '{}'; there are --redis URL, --workers N and --help", word)};
+      throw Refused{fmt::format(
+          "there is no option '{}'; there are --redis URL, --workers N and --help", word)};
     }
   }
   return wanted;

@@ -28,7 +28,8 @@ struct Record {
   std::map<std::string, Count> tally{};
   std::map<std::int64_t, Finished> finished{};
   std::map<std::uint64_t, Holding> holdings{};
-  std::map<std::int64_t, std::int64_t> periods{};  ///< the second in which each began -> lines in it
+  std::map<std::int64_t, std::int64_t>
+      periods{};  ///< the second in which each began -> lines in it
   std::optional<Killing> killing{};
 
   /// Reads again what is in Redis now.
@@ -45,7 +46,8 @@ struct Record {
 };
 
 /// Every number of `record` that is not as it must be, one sentence each. Empty: all agree.
-[[nodiscard]] std::vector<std::string> disagreements(Record const& record, PlainCount const& expected,
+[[nodiscard]] std::vector<std::string> disagreements(Record const& record,
+                                                     PlainCount const& expected,
                                                      std::int64_t chunks);
 
 }  // namespace demo

@@ -40,7 +40,8 @@ std::string Codec<demo::Count>::encode(demo::Count const& count) {
 demo::Count Codec<demo::Count>::decode(std::string_view bytes) {
   auto const space = bytes.find(' ');
   if (space == bytes.npos) throw CodecError{"wanted a number, a space and the chunks in it"};
-  return {Codec<std::int64_t>::decode(bytes.substr(0, space)), std::string{bytes.substr(space + 1)}};
+  return {Codec<std::int64_t>::decode(bytes.substr(0, space)),
+          std::string{bytes.substr(space + 1)}};
 }
 
 std::string Codec<demo::Finished>::encode(demo::Finished const& finished) {
@@ -53,8 +54,9 @@ demo::Finished Codec<demo::Finished>::decode(std::string_view bytes) {
 }
 
 std::string Codec<demo::Holding>::encode(demo::Holding const& holding) {
-  return Numbers::encode({holding.worker, holding.chunk, static_cast<int>(holding.state), number_of(holding.begin),
-                          number_of(holding.end), holding.repaired ? 1 : 0});
+  return Numbers::encode({holding.worker, holding.chunk, static_cast<int>(holding.state),
+                          number_of(holding.begin), number_of(holding.end),
+                          holding.repaired ? 1 : 0});
 }
 
 demo::Holding Codec<demo::Holding>::decode(std::string_view bytes) {

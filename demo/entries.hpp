@@ -14,9 +14,9 @@ using Moment = std::chrono::steady_clock::time_point;
 
 /// One entry of the tally: how often a key was seen, and in which chunks of the file.
 ///
-/// The number knows what is in it. So a chunk may be counted again, by anybody, at any time, and adds nothing: after the
-/// death of a worker that was half through with it, and after an update whose answer was lost. The result is exact
-/// because of this, and of nothing else.
+/// The number knows what is in it. So a chunk may be counted again, by anybody, at any time, and
+/// adds nothing: after the death of a worker that was half through with it, and after an update
+/// whose answer was lost. The result is exact because of this, and of nothing else.
 struct Count {
   std::int64_t times = 0;
   std::string chunks{};  // the n-th is '#' when chunk n is in `times`, '.' or missing otherwise

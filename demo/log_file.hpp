@@ -13,7 +13,8 @@ class Refused : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// A file of lines, as long as it was when it was opened: a log that grows meanwhile does not disturb the count.
+/// A file of lines, as long as it was when it was opened: a log that grows meanwhile does not
+/// disturb the count.
 class LogFile {
  public:
   /// Throws Refused for what is no readable file with something in it.
@@ -31,9 +32,12 @@ class LogFile {
   [[nodiscard]] std::int64_t size() const noexcept { return size_; }
 
   /// A name for the very file that was opened, whatever has got its path since (logs are rotated).
-  [[nodiscard]] std::string name_of_opened() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
+  [[nodiscard]] std::string name_of_opened() const {
+    return "/proc/self/fd/" + std::to_string(descriptor_);
+  }
 
-  /// The whole lines that begin in chunk `chunk` of `chunks` equal parts of the file: every line is in one chunk.
+  /// The whole lines that begin in chunk `chunk` of `chunks` equal parts of the file: every line is
+  /// in one chunk.
   [[nodiscard]] std::string chunk(std::int64_t chunk, std::int64_t chunks) const;
 
   /// The whole lines that begin in the bytes from `begin` (inclusive) to `end` (exclusive).
@@ -48,7 +52,8 @@ class LogFile {
   std::int64_t size_ = 0;
 };
 
-/// Calls `use` with each line of `text`, without its newline. The last one may lack it; no line follows a last newline.
+/// Calls `use` with each line of `text`, without its newline. The last one may lack it; no line
+/// follows a last newline.
 template <class Use>
 void for_each_line(std::string_view text, Use use) {
   while (!text.empty()) {

@@ -1,5 +1,5 @@
-// tandem-demo: several processes count the lines of a log together, through Redis; one is killed on the way, and at the
-// end every number is compared with what a single process counts.
+// tandem-demo: several processes count the lines of a log together, through Redis; one is killed on
+// the way, and at the end every number is compared with what a single process counts.
 #include <clocale>
 #include <csignal>
 #include <cstdio>
@@ -10,7 +10,8 @@
 #include "run.hpp"
 
 int main(int argc, char** argv) {
-  std::setlocale(LC_CTYPE, "");  // NOLINT(concurrency-mt-unsafe): there is one thread. What a terminal can show.
+  // What a terminal can show. NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread
+  std::setlocale(LC_CTYPE, "");
   try {
     auto const arguments = demo::Arguments::from(argc, argv);
     if (arguments.help) {

@@ -49,8 +49,8 @@ Report::State Report::state() const {
 }
 
 void Report::write_row(std::size_t row, std::uint64_t fence, std::string const& line) const {
-  auto const text =
-      fmt::format("{:>{}}  {:<{}.{}}\n", fence, fence_width, line, width - fence_width - 3, width - fence_width - 3);
+  auto const text = fmt::format("{:>{}}  {:<{}.{}}\n", fence, fence_width, line,
+                                width - fence_width - 3, width - fence_width - 3);
   check(::pwrite(descriptor_, text.data(), width, static_cast<off_t>(position(row))) == width);
 }
 

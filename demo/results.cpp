@@ -36,16 +36,18 @@ void figures_of_the_killing(Figure figure, Record const& record) {
   auto const& killing = *record.killing;
   auto const held = record.holdings.find(killing.fence);
   auto const chunk = held == record.holdings.end() ? -1 : held->second.chunk;
-  auto const again = std::count_if(record.holdings.begin(), record.holdings.end(), [&](auto const& entry) {
-    return entry.second.chunk == chunk && entry.first != killing.fence;
-  });
+  auto const again =
+      std::count_if(record.holdings.begin(), record.holdings.end(), [&](auto const& entry) {
+        return entry.second.chunk == chunk && entry.first != killing.fence;
+      });
   figure("killed", fmt::format("worker {}, holding fence {}", killing.worker, killing.fence));
   if (auto const successor = record.successor()) {
-    figure("recovered", fmt::format("in {}: worker {} got fence {}", seconds(successor->second.begin - killing.moment),
+    figure("recovered", fmt::format("in {}: worker {} got fence {}",
+                                    seconds(successor->second.begin - killing.moment),
                                     successor->second.worker, successor->first));
   }
-  figure("dropped", fmt::format("chunk {}, half counted; counted again by {}, in the tally once", chunk,
-                                counted(again, "worker")));
+  figure("dropped", fmt::format("chunk {}, half counted; counted again by {}, in the tally once",
+                                chunk, counted(again, "worker")));
 }
 
 }  // namespace
@@ -56,14 +58,17 @@ void print_results(Screen& screen, Together const& together) {
     screen.print(fmt::format("  {:<14}{}", name, text));
   };
   print_table(screen, record);
-  figure("lines", fmt::format("{} in {} by {} processes in {}", grouped(record.lines()),
-                              counted(together.chunks, "chunk"), together.workers, seconds(together.took)));
+  figure("lines",
+         fmt::format("{} in {} by {} processes in {}", grouped(record.lines()),
+                     counted(together.chunks, "chunk"), together.workers, seconds(together.took)));
   figure("keys", grouped(std::ssize(record.tally)));
-  figure("rate", fmt::format("{} in {} of {} s", counted(record.lines(), "line"),
-                             counted(std::ssize(record.periods), "period"), Shared::period.count()));
+  figure("rate",
+         fmt::format("{} in {} of {} s", counted(record.lines(), "line"),
+                     counted(std::ssize(record.periods), "period"), Shared::period.count()));
   if (!record.holdings.empty()) {
-    figure("lock", fmt::format("{}; fences from {} to {}", counted(std::ssize(record.holdings), "hold"),
-                               record.holdings.begin()->first, record.holdings.rbegin()->first));
+    figure("lock",
+           fmt::format("{}; fences from {} to {}", counted(std::ssize(record.holdings), "hold"),
+                       record.holdings.begin()->first, record.holdings.rbegin()->first));
   }
   if (record.killing) figures_of_the_killing(figure, record);
   auto const repaired = std::count_if(record.holdings.begin(), record.holdings.end(),
@@ -74,24 +79,29 @@ void print_results(Screen& screen, Together const& together) {
     figure("", fmt::format("{} given up, because the lease had ended", lost));
   }
   if (together.commands) {
-    auto const rate = static_cast<double>(*together.commands) / std::chrono::duration<double>{together.took}.count();
-    figure("commands",
-           fmt::format("{}, {} a second", grouped(*together.commands), grouped(static_cast<std::int64_t>(rate))));
+    auto const rate = static_cast<double>(*together.commands) /
+                      std::chrono::duration<double>{together.took}.count();
+    figure("commands", fmt::format("{}, {} a second", grouped(*together.commands),
+                                   grouped(static_cast<std::int64_t>(rate))));
   }
   screen.print("");
 }
 
-void print_verdict(Screen& screen, PlainCount const& alone, std::vector<std::string> const& disagreements) {
+void print_verdict(Screen& screen, PlainCount const& alone,
+                   std::vector<std::string> const& disagreements) {
   if (disagreements.empty()) {
     screen.print(fmt::format("All numbers agree with what one process counts alone: {} and {}.",
                              counted(std::ssize(alone.tally), "key"), counted(alone.lines, "line")),
                  Style::good);
     return;
   }
-  screen.print(fmt::format("NOT AS IT MUST BE: {}", counted(std::ssize(disagreements), "disagreement")), Style::bad);
+  screen.print(
+      fmt::format("NOT AS IT MUST BE: {}", counted(std::ssize(disagreements), "disagreement")),
+      Style::bad);
   auto const shown = std::min(disagreements.size(), disagreements_shown);
   for (std::size_t i = 0; i < shown; ++i) screen.print("  " + disagreements[i], Style::bad);
-  if (shown < disagreements.size()) screen.print(fmt::format("  and {} more", disagreements.size() - shown));
+  if (shown < disagreements.size())
+    screen.print(fmt::format("  and {} more", disagreements.size() - shown));
 }
 
 }  // namespace demo

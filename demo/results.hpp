@@ -18,13 +18,15 @@ struct Together {
   std::chrono::nanoseconds took{};
   int workers = 0;
   std::int64_t chunks = 0;
-  std::optional<std::int64_t> commands{};  ///< executed by the server meanwhile; none where it does not tell
+  std::optional<std::int64_t>
+      commands{};  ///< executed by the server meanwhile; none where it does not tell
 };
 
 /// The table of the commonest keys, and the figures.
 void print_results(Screen& screen, Together const& together);
 
 /// Whether all numbers agree, and those that do not.
-void print_verdict(Screen& screen, PlainCount const& alone, std::vector<std::string> const& disagreements);
+void print_verdict(Screen& screen, PlainCount const& alone,
+                   std::vector<std::string> const& disagreements);
 
 }  // namespace demo

@@ -36,7 +36,8 @@ class Signals {
  public:
   Signals() {
     ::sigemptyset(&awaited_);
-    for (auto const signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGTSTP, SIGCHLD, SIGWINCH}) {
+    for (auto const signal :
+         {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGTSTP, SIGCHLD, SIGWINCH}) {
       ::sigaddset(&awaited_, signal);
     }
     ::pthread_sigmask(SIG_BLOCK, &awaited_, &before_);
@@ -88,8 +89,11 @@ std::string name_of_run() {
   return fmt::format("tandem-demo:{:08x}", random());
 }
 
-/// Some hundreds of chunks for a file of any size, but none so large that a worker's memory would feel it.
-std::int64_t number_of_chunks(std::int64_t bytes) { return std::max<std::int64_t>(320, bytes / (8 << 20)); }
+/// Some hundreds of chunks for a file of any size, but none so large that a worker's memory would
+/// feel it.
+std::int64_t number_of_chunks(std::int64_t bytes) {
+  return std::max<std::int64_t>(320, bytes / (8 << 20));
+}
 
 /// Kills whoever holds the report's lock, if that can be told for certain now.
 std::optional<Killing> kill_the_holder(Shared const& shared, Team& team) {
@@ -97,8 +101,8 @@ std::optional<Killing> kill_the_holder(Shared const& shared, Team& team) {
   auto const worker = owner ? team.number_of(owner->pid) : 0;
   if (worker == 0 || !team.freeze(worker)) return std::nullopt;
 
-  // It stands still now. A holder closes its note before it gives the lock back: if the note is open, and the server
-  // names it even now, then it holds the lock.
+  // It stands still now. A holder closes its note before it gives the lock back: if the note is
+  // open, and the server names it even now, then it holds the lock.
   auto const moment = Clock::now();
   std::optional<std::uint64_t> fence;
   for (auto [number, holding] : shared.holdings) {
@@ -136,14 +140,17 @@ Record look_on(Job const& job, Shared& shared, Team& team, Signals const& signal
   for (auto const begin = Clock::now();;) {
     team.look();
     record.read(shared);
-    for (int tries = 0; tries < 20 && !record.killing && std::ssize(record.finished) >= job.chunks / 3; ++tries) {
+    for (int tries = 0;
+         tries < 20 && !record.killing && std::ssize(record.finished) >= job.chunks / 3; ++tries) {
       record.killing = kill_the_holder(shared, team);
     }
     auto const owner = shared.report_lock.owner();
-    screen.show({record, team, owner, titles.title, titles.subtitle, job.chunks, Clock::now() - begin});
+    screen.show(
+        {record, team, owner, titles.title, titles.subtitle, job.chunks, Clock::now() - begin});
 
     auto const& members = team.members();
-    if (team.working() == 0 || std::any_of(members.begin(), members.end(), [](auto& one) { return one.failed(); })) {
+    if (team.working() == 0 ||
+        std::any_of(members.begin(), members.end(), [](auto& one) { return one.failed(); })) {
       return record;
     }
     switch (int const signal = signals.wait(std::chrono::milliseconds{100})) {
@@ -171,7 +178,8 @@ Together count_together(Job const& job, int workers, Screen& screen, Titles cons
   auto const begin = Clock::now();
 
   Team team{workers, [&job](int number) { work(job, number); }};
-  Together result{.record = look_on(job, shared, team, signals, screen, titles), .took = Clock::now() - begin};
+  Together result{.record = look_on(job, shared, team, signals, screen, titles),
+                  .took = Clock::now() - begin};
   result.workers = workers;
   result.chunks = job.chunks;
   if (auto const commands_now = commands_executed(shared); commands_now && commands_before) {
@@ -199,10 +207,12 @@ bool run(Arguments const& arguments) {
   std::optional<tandem::testing::RedisServer> own_server;
   auto redis = server_options(arguments.redis ? *arguments.redis : own_server.emplace().url());
   Titles const titles{
-      fmt::format("tandem-demo: {} processes count {} ({} bytes)", arguments.workers, printable(log.path()),
-                  grouped(log.size())),
-      fmt::format("through {} {}", arguments.redis ? "the server" : "its own server", redis.endpoint())};
-  Job const job{.log = std::move(log), .chunks = chunks, .redis = std::move(redis), .run = name_of_run()};
+      fmt::format("tandem-demo: {} processes count {} ({} bytes)", arguments.workers,
+                  printable(log.path()), grouped(log.size())),
+      fmt::format("through {} {}", arguments.redis ? "the server" : "its own server",
+                  redis.endpoint())};
+  Job const job{
+      .log = std::move(log), .chunks = chunks, .redis = std::move(redis), .run = name_of_run()};
 
   auto const together = count_together(job, arguments.workers, screen, titles);
   own_server.reset();

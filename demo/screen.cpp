@@ -30,8 +30,8 @@ bool wants_escape_codes() {
     auto const* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): there is one thread
     return std::string_view{value == nullptr ? "" : value};
   };
-  return ::isatty(STDOUT_FILENO) == 1 && variable("NO_COLOR").empty() && !variable("TERM").empty() &&
-         variable("TERM") != "dumb";
+  return ::isatty(STDOUT_FILENO) == 1 && variable("NO_COLOR").empty() &&
+         !variable("TERM").empty() && variable("TERM") != "dumb";
 }
 
 void write_out(std::string_view text) {
@@ -39,27 +39,31 @@ void write_out(std::string_view text) {
   std::fflush(stdout);
 }
 
-// -- what is to be said -------------------------------------------------------------------------------------------
+// -- what is to be said ---------------------------------------------------------------------------
 
-std::int64_t percent(Scene const& scene) { return std::ssize(scene.record.finished) * 100 / scene.chunks; }
+std::int64_t percent(Scene const& scene) {
+  return std::ssize(scene.record.finished) * 100 / scene.chunks;
+}
 
 /// Lines per second: in the last period, or since the beginning while no whole one has passed.
 std::int64_t rate(Scene const& scene) {
   auto const& periods = scene.record.periods;
   if (periods.size() > 2) return std::prev(periods.end(), 2)->second / Shared::period.count();
-  return scene.record.lines() * 1000 / std::max<std::int64_t>(100, scene.elapsed / std::chrono::milliseconds{1});
+  return scene.record.lines() * 1000 /
+         std::max<std::int64_t>(100, scene.elapsed / std::chrono::milliseconds{1});
 }
 
 std::string progress(Scene const& scene) {
   return fmt::format("{:>7}  {:>4} of {} chunks  {:>11}  {:>7} lines/s", seconds(scene.elapsed),
-                     scene.record.finished.size(), scene.chunks, counted(scene.record.lines(), "line"),
-                     grouped(rate(scene)));
+                     scene.record.finished.size(), scene.chunks,
+                     counted(scene.record.lines(), "line"), grouped(rate(scene)));
 }
 
 std::string bar(Scene const& scene, std::size_t columns) {
   auto const length = std::clamp<std::size_t>(columns, 20, 78) - 10;
   auto const full = length * static_cast<std::size_t>(percent(scene)) / 100;
-  return fmt::format("[{}{}] {:>3} %", std::string(full, '#'), std::string(length - full, '.'), percent(scene));
+  return fmt::format("[{}{}] {:>3} %", std::string(full, '#'), std::string(length - full, '.'),
+                     percent(scene));
 }
 
 std::string about_lock(Scene const& scene) {
@@ -67,12 +71,13 @@ std::string about_lock(Scene const& scene) {
   auto const worker = scene.team.number_of(scene.owner->pid);
   auto const lease_left = seconds(scene.owner->lease_left.value_or(std::chrono::milliseconds{}));
   auto const dead = worker > 0 && scene.team.member(worker).status;
-  return fmt::format("the lock: held by {}worker {}, {} wait, lease {}{}", dead ? "the dead " : "", worker,
-                     scene.owner->waiters, dead ? "ends in " : "", lease_left);
+  return fmt::format("the lock: held by {}worker {}, {} wait, lease {}{}", dead ? "the dead " : "",
+                     worker, scene.owner->waiters, dead ? "ends in " : "", lease_left);
 }
 
 std::string about(Killing const& killing) {
-  return fmt::format("kill -9 of worker {}, which holds the lock: fence {}", killing.worker, killing.fence);
+  return fmt::format("kill -9 of worker {}, which holds the lock: fence {}", killing.worker,
+                     killing.fence);
 }
 
 std::string about(Killing const& killing, Record::Hold const& successor) {
@@ -93,7 +98,7 @@ Line about_worker(Scene const& scene, int number) {
   return {};
 }
 
-// -- the picture --------------------------------------------------------------------------------------------------
+// -- the picture ----------------------------------------------------------------------------------
 
 void add_summary(Lines& lines, Scene const& scene, std::size_t columns) {
   auto const& record = scene.record;
@@ -122,9 +127,10 @@ void add_workers(Lines& lines, Scene const& scene, std::size_t room) {
   auto const shown = all <= room ? all : std::max<std::size_t>(room, 1) - 1;
   for (int number = 1; number <= static_cast<int>(shown); ++number) {
     auto const state = about_worker(scene, number);
-    lines.push_back({fmt::format("{:>8} {:>8} {:>8} {:>10}  {}", number, scene.team.member(number).pid,
-                                 grouped(done[number].chunks), grouped(done[number].lines), state.text),
-                     state.style});
+    lines.push_back(
+        {fmt::format("{:>8} {:>8} {:>8} {:>10}  {}", number, scene.team.member(number).pid,
+                     grouped(done[number].chunks), grouped(done[number].lines), state.text),
+         state.style});
   }
   if (shown < all) lines.push_back({fmt::format("     ... {} more", all - shown)});
 }
@@ -157,7 +163,8 @@ void Screen::show(Scene const& scene) { live_ ? draw(scene) : tell(scene); }
 
 void Screen::draw(Scene const& scene) {
   winsize size{};
-  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0) size = {24, 80, 0, 0};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0)
+    size = {24, 80, 0, 0};
   auto const resized = std::exchange(rows_, size.ws_row) != size.ws_row;
   auto const reshaped = std::exchange(columns_, size.ws_col) != size.ws_col || resized;
 
@@ -192,7 +199,8 @@ void Screen::tell(Scene const& scene) {
     next_progress_ = scene.elapsed + std::chrono::milliseconds{500};
   }
   if (killing && !std::exchange(told_killing_, true)) print("         " + about(*killing));
-  if (successor && !std::exchange(told_successor_, true)) print("         " + about(*killing, *successor));
+  if (successor && !std::exchange(told_successor_, true))
+    print("         " + about(*killing, *successor));
 }
 
 void Screen::print(std::string_view line, Style style) {
@@ -201,9 +209,11 @@ void Screen::print(std::string_view line, Style style) {
 }
 
 std::string Screen::styled(std::string_view line, Style style) const {
-  static constexpr std::array<std::string_view, 5> codes{"", "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m"};
+  static constexpr std::array<std::string_view, 5> codes{"", "\x1b[1m", "\x1b[2m", "\x1b[32m",
+                                                         "\x1b[31m"};
   auto const code = codes.at(static_cast<std::size_t>(style));
-  return live_ && !code.empty() && !line.empty() ? fmt::format("{}{}\x1b[0m", code, line) : std::string{line};
+  return live_ && !code.empty() && !line.empty() ? fmt::format("{}{}\x1b[0m", code, line)
+                                                 : std::string{line};
 }
 
 }  // namespace demo

@@ -27,8 +27,8 @@ struct Scene {
 
 enum class Style { plain, bold, faint, good, bad };
 
-/// Standard output: a picture that is drawn again in place on a terminal; on anything else, and where NO_COLOR or
-/// TERM=dumb ask for it, lines without escape codes.
+/// Standard output: a picture that is drawn again in place on a terminal; on anything else, and
+/// where NO_COLOR or TERM=dumb ask for it, lines without escape codes.
 class Screen {
  public:
   Screen();
@@ -38,7 +38,8 @@ class Screen {
 
   void show(Scene const& scene);
 
-  /// Gives the terminal back as it was, with the cursor below the picture; the next show() begins a new one.
+  /// Gives the terminal back as it was, with the cursor below the picture; the next show() begins a
+  /// new one.
   void leave();
 
   /// A line for good, below the picture.

@@ -21,9 +21,10 @@ std::string_view next_word(std::string_view& line) {
 
 /// Whether `text` looks like `form`, in which 0 stands for any digit.
 bool looks_like(std::string_view form, std::string_view text) {
-  return std::equal(form.begin(), form.end(), text.begin(), text.end(), [](char wanted, char found) {
-    return wanted == '0' ? found >= '0' && found <= '9' : found == wanted;
-  });
+  return std::equal(form.begin(), form.end(), text.begin(), text.end(),
+                    [](char wanted, char found) {
+                      return wanted == '0' ? found >= '0' && found <= '9' : found == wanted;
+                    });
 }
 
 template <class Use>
@@ -32,7 +33,8 @@ void for_each_key(std::string_view line, Use use) {
   auto const day = next_word(rest);
   if (day.empty()) return use(Keys::blank);
   if (looks_like("0000-00-00", day) && looks_like("00:00:00", next_word(rest))) {
-    if (auto const action = next_word(rest); !action.empty()) return use(std::string{day}.append(" ").append(action));
+    if (auto const action = next_word(rest); !action.empty())
+      return use(std::string{day}.append(" ").append(action));
   }
   while (true) {
     auto const word = next_word(line);
@@ -50,7 +52,8 @@ void for_each_line_of_sample(LogFile const& log, Use use) {
     auto const begin = log.size() / pieces * piece;
     auto const bytes = log.bytes(begin, begin + std::min(log.size(), sample_size / pieces));
     auto const broken = begin == 0 ? std::string::npos : bytes.find('\n');  // the line begun before
-    for_each_line(std::string_view{bytes}.substr(broken == std::string::npos ? 0 : broken + 1), use);
+    for_each_line(std::string_view{bytes}.substr(broken == std::string::npos ? 0 : broken + 1),
+                  use);
   }
 }
 

@@ -13,11 +13,12 @@ namespace demo {
 /// How often each key was seen.
 using Tally = std::map<std::string, std::int64_t, std::less<>>;
 
-/// What is counted in a line: its day and action where it begins as the dpkg log's do (2026-11-23 15:00:00 install ...),
-/// each of its words otherwise.
+/// What is counted in a line: its day and action where it begins as the dpkg log's do (2026-11-23
+/// 15:00:00 install ...), each of its words otherwise.
 ///
-/// At most `most` different keys, the commonest of a sample taken all over the file; whatever else comes counts as
-/// `others`. So a file of any size and content costs a bounded number of updates and gives a table worth reading.
+/// At most `most` different keys, the commonest of a sample taken all over the file; whatever else
+/// comes counts as `others`. So a file of any size and content costs a bounded number of updates
+/// and gives a table worth reading.
 class Keys {
  public:
   static constexpr std::size_t most = 100;

@@ -60,12 +60,14 @@ void Team::end() {
 bool Team::Member::failed() const noexcept { return status && *status != 0 && !killed; }
 
 int Team::number_of(pid_t pid) const noexcept {
-  auto const found = std::find_if(members_.begin(), members_.end(), [pid](auto const& one) { return one.pid == pid; });
+  auto const found = std::find_if(members_.begin(), members_.end(),
+                                  [pid](auto const& one) { return one.pid == pid; });
   return found == members_.end() ? 0 : static_cast<int>(found - members_.begin()) + 1;
 }
 
 int Team::working() const noexcept {
-  return static_cast<int>(std::count_if(members_.begin(), members_.end(), [](auto const& one) { return !one.status; }));
+  return static_cast<int>(
+      std::count_if(members_.begin(), members_.end(), [](auto const& one) { return !one.status; }));
 }
 
 void Team::look() {

@@ -10,10 +10,12 @@
 
 namespace demo {
 
-/// Processes that work at one thing, numbered from 1: forks of this one. They end at the latest when it does.
+/// Processes that work at one thing, numbered from 1: forks of this one. They end at the latest
+/// when it does.
 class Team {
  public:
-  /// Forks `size` workers; each calls `work` with its number. Make it while the process has one thread.
+  /// Forks `size` workers; each calls `work` with its number. Make it while the process has one
+  /// thread.
   Team(int size, std::function<void(int)> const& work);
   Team(Team const&) = delete;
   Team& operator=(Team const&) = delete;
@@ -27,7 +29,9 @@ class Team {
     [[nodiscard]] bool failed() const noexcept;  ///< it said that something was wrong, or crashed
   };
   [[nodiscard]] std::vector<Member> const& members() const noexcept { return members_; }
-  [[nodiscard]] Member const& member(int number) const { return members_.at(static_cast<std::size_t>(number - 1)); }
+  [[nodiscard]] Member const& member(int number) const {
+    return members_.at(static_cast<std::size_t>(number - 1));
+  }
   [[nodiscard]] int number_of(pid_t pid) const noexcept;  ///< 0: none of ours
   [[nodiscard]] int working() const noexcept;             ///< how many have not ended
 

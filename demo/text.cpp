@@ -11,7 +11,8 @@ namespace demo {
 std::string grouped(std::int64_t number) {
   auto digits = std::to_string(number);
   auto const first = number < 0 ? 1 : 0;
-  for (auto place = std::ssize(digits) - 3; place > first; place -= 3) digits.insert(digits.begin() + place, ',');
+  for (auto place = std::ssize(digits) - 3; place > first; place -= 3)
+    digits.insert(digits.begin() + place, ',');
   return digits;
 }
 
@@ -43,7 +44,9 @@ std::string printable(std::string_view bytes) {
 }
 
 std::string fitted(std::string_view text, std::size_t columns) {
-  auto const begins_character = [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U; };
+  auto const begins_character = [](char byte) {
+    return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U;
+  };
   std::size_t length = 0;
   for (std::size_t taken = 0; length < text.size(); ++length) {
     if (begins_character(text[length]) && taken++ == columns) break;

@@ -16,7 +16,8 @@ namespace demo {
 /// "1 worker", "2 workers".
 [[nodiscard]] std::string counted(std::int64_t number, std::string_view noun);
 
-/// Any bytes as text of one column for each character: what the locale cannot print becomes \x1b and the like.
+/// Any bytes as text of one column for each character: what the locale cannot print becomes \x1b
+/// and the like.
 [[nodiscard]] std::string printable(std::string_view bytes);
 
 /// The first `columns` columns of printable text.

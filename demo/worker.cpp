@@ -39,8 +39,8 @@ class Worker {
   void run() {
     for (auto chunk = take(); chunk < job_.chunks; chunk = take()) count(chunk);
 
-    // What is unfinished now was dropped by a worker that died, or is in somebody's hands: then counting it twice does
-    // no harm. Each worker begins at another one.
+    // What is unfinished now was dropped by a worker that died, or is in somebody's hands: then
+    // counting it twice does no harm. Each worker begins at another one.
     auto rest = unfinished();
     std::shuffle(rest.begin(), rest.end(), std::minstd_rand{static_cast<unsigned>(number_)});
     for (auto chunk : rest) {
@@ -79,7 +79,8 @@ class Worker {
     });
     std::erase_if(tally, [](auto const& entry) { return entry.second == 0; });
 
-    // The report is due in the middle: who is killed at it leaves a chunk half counted, which is the worst case.
+    // The report is due in the middle: who is killed at it leaves a chunk half counted, which is
+    // the worst case.
     std::vector<std::pair<std::string, std::int64_t>> const counts{tally.begin(), tally.end()};
     auto const half = counts.size() / 2;
     add(chunk, std::span{counts}.first(half));
@@ -102,22 +103,27 @@ class Worker {
   }
 
   void add_to_rate(std::int64_t lines) {
-    // Not repeatable, so an answer lost here ends the demo: better than a rate that nobody can vouch for.
+    // Not repeatable, so an answer lost here ends the demo: better than a rate that nobody can
+    // vouch for.
     shared_.lines.add(lines);
 
     // The counter forgets the period before when the next but one begins: keep it.
     if (auto const last = shared_.lines.last()) {
       certainly([&] {
-        shared_.rate.update(last->start.time_since_epoch().count(), [&](std::optional<std::int64_t> have) {
-          return std::max(have.value_or(0), last->count);  // a late one does not take back what others saw
-        });
+        shared_.rate.update(
+            last->start.time_since_epoch().count(), [&](std::optional<std::int64_t> have) {
+              return std::max(have.value_or(0),
+                              last->count);  // a late one does not take back what others saw
+            });
       });
     }
   }
 
   bool is_first_to_finish(std::int64_t chunk, std::int64_t lines) {
     Finished const mine{number_, lines};
-    return certainly([&] { return shared_.finished.insert(chunk, mine) || shared_.finished.get(chunk) == mine; });
+    return certainly([&] {
+      return shared_.finished.insert(chunk, mine) || shared_.finished.get(chunk) == mine;
+    });
   }
 
   void write_report(std::int64_t chunk) {
@@ -143,19 +149,22 @@ class Worker {
     hold.release();
   }
 
-  /// The report is older than this hold, and whole unless its writer's hold did not come to its end.
+  /// The report is older than this hold, and whole unless its writer's hold did not come to its
+  /// end.
   void check_what_was_left(Report::State const& before, tandem::Hold const& hold) {
     auto const writer = before.whole ? std::nullopt : shared_.holdings.get(before.fence);
     auto const torn = !before.whole && (!writer || writer->state == Holding::State::ended);
     if (!hold.held()) return;  // it may be the next one's by now
     if (torn) throw_torn(before.fence);
     if (before.fence >= hold.fence()) {
-      throw std::runtime_error{fmt::format("fence {} was given out after fence {}", hold.fence(), before.fence)};
+      throw std::runtime_error{
+          fmt::format("fence {} was given out after fence {}", hold.fence(), before.fence)};
     }
   }
 
   [[noreturn]] static void throw_torn(std::uint64_t fence) {
-    throw std::runtime_error{fmt::format("the report of fence {} is torn: two wrote it at once", fence)};
+    throw std::runtime_error{
+        fmt::format("the report of fence {} is torn: two wrote it at once", fence)};
   }
 
   void note_down(tandem::Hold const& hold, Holding const& note) {
@@ -164,7 +173,8 @@ class Worker {
 
   std::vector<std::string> rows() {
     std::vector<std::string> rows;
-    for (auto [key, count] : shared_.tally) rows.push_back(fmt::format("{:>12} {}", count.times, key));
+    for (auto [key, count] : shared_.tally)
+      rows.push_back(fmt::format("{:>12} {}", count.times, key));
     return rows;
   }
 

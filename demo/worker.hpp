@@ -11,7 +11,8 @@
 
 namespace demo {
 
-/// What all workers of a run are told: it is the same in all of them, because they are forks of one process.
+/// What all workers of a run are told: it is the same in all of them, because they are forks of one
+/// process.
 struct Job {
   LogFile log;
   Keys keys{log};
@@ -21,8 +22,8 @@ struct Job {
   Report report{};
 };
 
-/// The whole life of worker number `number`: counts chunks until there are none left, and between times writes the
-/// report. Throws when anything is not as it must be.
+/// The whole life of worker number `number`: counts chunks until there are none left, and between
+/// times writes the report. Throws when anything is not as it must be.
 void work(Job const& job, int number);
 
 }  // namespace demo

@@ -1,5 +1,5 @@
-// Eight threads, which might as well be eight processes, share out the numbers from 1 to 100: each takes the next one
-// until none is left. Prints how many were taken in all, and the counter:
+// Eight threads, which might as well be eight processes, share out the numbers from 1 to 100: each
+// takes the next one until none is left. Prints how many were taken in all, and the counter:
 //
 //     100 numbers taken, each once
 //     the counter stands at 108

@@ -20,7 +20,8 @@ int main(int argc, char** argv) try {
   tandem::Lock lock{redis, "example:report"};  // redis-cli GET example:report tells whose it is
 
   if (std::optional<tandem::Hold> hold = lock.try_acquire_for(200ms)) {
-    // Work that must not go on without the lock listens to its stop token, or asks held() before each step.
+    // Work that must not go on without the lock listens to its stop token, or asks held() before
+    // each step.
     std::stop_callback const lost{hold->stop_token(), [] { std::puts("lost: stop at once"); }};
     std::printf("%s; ", hold->held() ? "held" : "lost");
     std::printf("somebody else is %s; ", lock.try_acquire() ? "let in" : "refused");

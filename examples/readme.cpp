@@ -21,7 +21,8 @@ int main(int argc, char** argv) try {
 
   tandem::Lock lock{redis, "report"};
   if (auto hold = lock.try_acquire_for(200ms)) {
-    std::printf("only one process at a time comes here; fence %llu\n", static_cast<unsigned long long>(hold->fence()));
+    std::printf("only one process at a time comes here; fence %llu\n",
+                static_cast<unsigned long long>(hold->fence()));
   }
 } catch (tandem::Error const& fault) {
   std::fprintf(stderr, "%s\n", fault.what());

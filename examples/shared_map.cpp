@@ -18,16 +18,20 @@ struct Price {
 
 template <>
 struct tandem::Codec<Price> {  // stored as "EUR 0.25"
-  static std::string encode(Price const& price) { return price.currency + " " + Codec<double>::encode(price.amount); }
+  static std::string encode(Price const& price) {
+    return price.currency + " " + Codec<double>::encode(price.amount);
+  }
   static Price decode(std::string_view bytes) {
-    if (bytes.size() < 4 || bytes[3] != ' ') throw CodecError{"a currency, a space and an amount were wanted"};
+    if (bytes.size() < 4 || bytes[3] != ' ')
+      throw CodecError{"a currency, a space and an amount were wanted"};
     return {std::string{bytes.substr(0, 3)}, Codec<double>::decode(bytes.substr(4))};
   }
 };
 
 int main(int argc, char** argv) try {
   tandem::Client redis{argc > 1 ? argv[1] : "redis://localhost"};
-  tandem::SharedMap<std::string, std::int64_t> stock{redis, "example:stock"};  // redis-cli HGETALL example:stock
+  tandem::SharedMap<std::string, std::int64_t> stock{
+      redis, "example:stock"};  // redis-cli HGETALL example:stock
   tandem::SharedMap<std::string, Price> prices{redis, "example:prices"};
 
   stock.clear();
@@ -42,8 +46,8 @@ int main(int argc, char** argv) try {
 
   for (auto [fruit, pieces] : stock) {
     auto const price = prices.get(fruit).value_or(Price{"EUR", 1});
-    std::printf("%s: %lld at %s %g\n", fruit.c_str(), static_cast<long long>(pieces), price.currency.c_str(),
-                price.amount);
+    std::printf("%s: %lld at %s %g\n", fruit.c_str(), static_cast<long long>(pieces),
+                price.currency.c_str(), price.amount);
   }
 
   stock.insert("cherry", 0);

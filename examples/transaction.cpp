@@ -1,5 +1,6 @@
-// Moves pieces from the warehouse to the shop, never more than there are, while others do the same at the same time.
-// Prints that no piece was lost or made, and how many tries it took because somebody else was quicker, for example:
+// Moves pieces from the warehouse to the shop, never more than there are, while others do the same
+// at the same time. Prints that no piece was lost or made, and how many tries it took because
+// somebody else was quicker, for example:
 //
 //     40 moved, 0 left in the warehouse, 40 in the shop
 //     31 tries
@@ -16,10 +17,13 @@
 long long move_to_shop(tandem::Client& redis, long long wanted, std::atomic<int>& tries) {
   return redis.transaction({"example:warehouse"}, [&](tandem::Transaction& tx) {
     ++tries;
-    auto const there = tx.read("GET", "example:warehouse").as<std::optional<long long>>().value_or(0);  // after WATCH
+    auto const there = tx.read("GET", "example:warehouse")
+                           .as<std::optional<long long>>()
+                           .value_or(0);  // after WATCH
     auto const moved = std::min(there, wanted);
     if (moved > 0) {
-      tx.queue("DECRBY", "example:warehouse", moved);  // inside MULTI: both or none, and only if nobody came between
+      tx.queue("DECRBY", "example:warehouse",
+               moved);  // inside MULTI: both or none, and only if nobody came between
       tx.queue("INCRBY", "example:shop", moved);
     }
     return moved;
@@ -44,7 +48,8 @@ int main(int argc, char** argv) try {
 
   auto const left = redis.command("GET", "example:warehouse").as<long long>();
   auto const shop = redis.command("GET", "example:shop").as<long long>();
-  std::cout << moved << " moved, " << left << " left in the warehouse, " << shop << " in the shop\n";
+  std::cout << moved << " moved, " << left << " left in the warehouse, " << shop
+            << " in the shop\n";
   std::cout << tries << " tries\n";
   return moved == 40 && left == 0 && shop == 40 ? 0 : 1;
 } catch (tandem::Error const& fault) {

@@ -9,7 +9,8 @@ namespace tandem {
 
 Client::Client(std::string_view url) : Client{Options::from_url(url)} {}
 
-Client::Client(Options options) : Conversation{std::make_shared<detail::Core>(std::move(options))} {}
+Client::Client(Options options)
+    : Conversation{std::make_shared<detail::Core>(std::move(options))} {}
 
 detail::Core& Client::core() const noexcept { return static_cast<detail::Core&>(*channel_); }
 

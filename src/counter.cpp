@@ -12,16 +12,22 @@
 
 namespace tandem {
 
-Counter::Counter(Client client, std::string name) : client_{std::move(client)}, name_{std::move(name)} {
-  if (name_.empty()) throw std::invalid_argument{"tandem: a counter's name is empty; it is a key of 1 byte or more"};
+Counter::Counter(Client client, std::string name)
+    : client_{std::move(client)}, name_{std::move(name)} {
+  if (name_.empty())
+    throw std::invalid_argument{"tandem: a counter's name is empty; it is a key of 1 byte or more"};
 }
 
 // No change is ever sent twice: the one whose reply was lost may have been applied.
 
-std::int64_t Counter::add(std::int64_t n) { return client_.command("INCRBY", name_, n).as<std::int64_t>(); }
+std::int64_t Counter::add(std::int64_t n) {
+  return client_.command("INCRBY", name_, n).as<std::int64_t>();
+}
 
 // Not add(-n): the lowest number has no negative. The server knows it, and says so.
-std::int64_t Counter::operator-=(std::int64_t n) { return client_.command("DECRBY", name_, n).as<std::int64_t>(); }
+std::int64_t Counter::operator-=(std::int64_t n) {
+  return client_.command("DECRBY", name_, n).as<std::int64_t>();
+}
 
 std::int64_t Counter::value() const {
   CommandBuffer get;

@@ -13,7 +13,9 @@ namespace {
 
 using std::chrono::steady_clock;
 
-detail::LockAgent& agent_of(Client const& client) { return client.core().service<detail::LockAgent>(); }
+detail::LockAgent& agent_of(Client const& client) {
+  return client.core().service<detail::LockAgent>();
+}
 
 Release ask_to_release(detail::Core& core, detail::Lease const& lease) {
   auto const keys = lease.keys->all();
@@ -47,7 +49,9 @@ Hold::~Hold() { give_back(); }
 
 std::uint64_t Hold::fence() const noexcept { return lease_ ? lease_->fence : 0; }
 
-Deadline Hold::valid_until() const noexcept { return lease_ ? lease_->valid_until.load() : Deadline{}; }
+Deadline Hold::valid_until() const noexcept {
+  return lease_ ? lease_->valid_until.load() : Deadline{};
+}
 
 bool Hold::held() const noexcept { return lease_ && lease_->trusted(steady_clock::now()); }
 
@@ -89,9 +93,9 @@ void Hold::give_back() noexcept {
   auto const found = release();
   if (found != Release::expired && found != Release::taken_over) return;
   try {
-    client_->options().report(
-        LockLost{fmt::format("tandem: the hold of lock \"{}\" was lost before its release: {}", lease_->keys->lock,
-                             found == Release::expired ? "its lease ended" : "somebody else holds the lock")});
+    client_->options().report(LockLost{fmt::format(
+        "tandem: the hold of lock \"{}\" was lost before its release: {}", lease_->keys->lock,
+        found == Release::expired ? "its lease ended" : "somebody else holds the lock")});
   } catch (std::exception const&) {
     // Out of memory for the text.
   }

@@ -11,9 +11,10 @@
 #include "lock_agent.hpp"
 #include "scripts.hpp"
 
-// How a lock is acquired: ask (src/lua/lock/acquire.lua); if it is taken, stand in the queue and sleep; ask again when a
-// message, a timer or a reconnection says that the answer may be another. Whatever wakes a waiter, only the server's
-// answer to its own question makes it a holder, so a message that was lost, late or wrong costs time and no safety.
+// How a lock is acquired: ask (src/lua/lock/acquire.lua); if it is taken, stand in the queue and
+// sleep; ask again when a message, a timer or a reconnection says that the answer may be another.
+// Whatever wakes a waiter, only the server's answer to its own question makes it a holder, so a
+// message that was lost, late or wrong costs time and no safety.
 
 namespace tandem {
 namespace {
@@ -57,14 +58,18 @@ class Enlisted {
 /// One acquisition on its way.
 class Attempt {
  public:
-  Attempt(detail::Core& core, std::shared_ptr<detail::LockKeys const> keys, LockOptions const& options)
-      : core_{core}, agent_{core.service<detail::LockAgent>()}, keys_{std::move(keys)}, options_{options} {}
+  Attempt(detail::Core& core, std::shared_ptr<detail::LockKeys const> keys,
+          LockOptions const& options)
+      : core_{core},
+        agent_{core.service<detail::LockAgent>()},
+        keys_{std::move(keys)},
+        options_{options} {}
 
   /// One round trip. What it leaves in doubt is given back in the background.
   [[nodiscard]] std::shared_ptr<detail::Lease> ask(bool join, Deadline deadline);
 
-  /// Out of the queue, or gives back what was granted meanwhile. Within `courtesy`, of now and of `deadline` if that has
-  /// passed; or in the background.
+  /// Out of the queue, or gives back what was granted meanwhile. Within `courtesy`, of now and of
+  /// `deadline` if that has passed; or in the background.
   void leave(Deadline deadline) noexcept;
 
   [[nodiscard]] Answer const& answer() const noexcept { return answer_; }
@@ -88,7 +93,8 @@ class Attempt {
 
 std::shared_ptr<detail::Lease> Attempt::ask(bool join, Deadline deadline) {
   auto const keys = keys_->all();
-  Argument const arguments[] = {token_, options_.lease.count(), join ? 1 : 0, detail::grant_time.count()};
+  Argument const arguments[] = {token_, options_.lease.count(), join ? 1 : 0,
+                                detail::grant_time.count()};
   asked_at_ = steady_clock::now();
   deadline = std::max(std::min(deadline, core_.deadline()), asked_at_ + courtesy);
   try {
@@ -99,7 +105,8 @@ std::shared_ptr<detail::Lease> Attempt::ask(bool join, Deadline deadline) {
   }
   queued_ = queued_ || join || answer_.held;
   if (!answer_.held) return nullptr;
-  auto lease = std::make_shared<detail::Lease>(keys_, token_, answer_.fence, options_.lease, options_.renew);
+  auto lease =
+      std::make_shared<detail::Lease>(keys_, token_, answer_.fence, options_.lease, options_.renew);
   lease->yield_to_foreign = options_.yield_to_foreign;
   lease->yield_for = options_.yield_for;
   lease->extend_from(asked_at_);
@@ -115,8 +122,8 @@ void Attempt::give_back_later(milliseconds length) noexcept try {
 void Attempt::leave(Deadline deadline) noexcept {
   if (!std::exchange(queued_, false)) return;
   auto const now = steady_clock::now();
-  auto const late =
-      std::min(std::max(now - deadline, steady_clock::duration::zero()), steady_clock::duration{courtesy});
+  auto const late = std::min(std::max(now - deadline, steady_clock::duration::zero()),
+                             steady_clock::duration{courtesy});
   auto const keys = keys_->all();
   Argument const arguments[] = {token_, detail::grant_time.count(), options_.yield_to_foreign,
                                 options_.yield_for.count(), 0};
@@ -134,7 +141,9 @@ void require(bool fulfilled, std::string_view name, std::string_view what) {
 }  // namespace
 
 Lock::Lock(Client client, std::string_view name, LockOptions options)
-    : client_{std::move(client)}, keys_{std::make_shared<detail::LockKeys const>(name)}, options_{options} {
+    : client_{std::move(client)},
+      keys_{std::make_shared<detail::LockKeys const>(name)},
+      options_{options} {
   require(!name.empty(), name, "the name is empty; any bytes will do");
   require(options.lease >= milliseconds{10} && options.lease <= std::chrono::hours{24}, name,
           fmt::format("the lease is {} ms; accepted is 10 ms to 24 h", options.lease.count()));
@@ -153,7 +162,9 @@ std::optional<Hold> Lock::try_acquire_until(Deadline deadline) const {
 
 Hold Lock::acquire() const { return *take(Wait::yes, Deadline::max(), {}); }
 
-std::optional<Hold> Lock::acquire(std::stop_token stop) const { return take(Wait::yes, Deadline::max(), stop); }
+std::optional<Hold> Lock::acquire(std::stop_token stop) const {
+  return take(Wait::yes, Deadline::max(), stop);
+}
 
 std::optional<Hold> Lock::take(Wait wait, Deadline deadline, std::stop_token const& stop) const {
   Attempt attempt{client_.core(), keys_, options_};
@@ -165,7 +176,8 @@ std::optional<Hold> Lock::take(Wait wait, Deadline deadline, std::stop_token con
   if (wait == Wait::yes) enlisted.emplace(agent, waiter);
 
   for (;;) {
-    // Queued without being able to hear, it would be passed over; so it asks, and joins when it is told it can hear.
+    // Queued without being able to hear, it would be passed over; so it asks, and joins when it is
+    // told it can hear.
     bool const join = wait == Wait::yes && agent.listening();
     if (auto const lease = attempt.ask(join, deadline)) {
       if (lease->trusted(steady_clock::now())) {

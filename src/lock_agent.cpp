@@ -16,7 +16,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// Noticing a stranger's release may take 50 ms; the rest of them is for the server and this machine.
+// Noticing a stranger's release may take 50 ms; the rest of them is for the server and this
+// machine.
 constexpr milliseconds track_after{20};
 // Not tracked by a timer, but not Deadline::max() either, which is for those that do not lead.
 constexpr std::chrono::hours for_ever{24};
@@ -30,7 +31,8 @@ constexpr std::chrono::seconds ask_after{1};
 constexpr std::chrono::seconds ask_behind_others{2};
 // ... and the first, whatever it was told, no later than that.
 constexpr std::chrono::seconds ask_anyway{10};
-// A token that leads its queue asks just after the lock's lease, when the server has certainly let it go.
+// A token that leads its queue asks just after the lock's lease, when the server has certainly let
+// it go.
 constexpr milliseconds after_lease{2};
 
 std::string random_id() {
@@ -44,7 +46,8 @@ std::string host_name() {
   return name;
 }
 
-CommandBuffer script_command(Script const& script, bool in_full, std::span<std::string_view const> keys,
+CommandBuffer script_command(Script const& script, bool in_full,
+                             std::span<std::string_view const> keys,
                              std::span<Argument const> arguments) {
   CommandBuffer out;
   add_script(out, script, !in_full, keys, arguments);
@@ -61,7 +64,7 @@ std::string_view take_word(std::string_view& text) {
 
 }  // namespace
 
-// -- one waiter ---------------------------------------------------------------------------------------------------
+// -- one waiter -----------------------------------------------------------------------------------
 
 Waiter::Woken Waiter::wait(Deadline deadline, std::stop_token const& stop) {
   std::unique_lock lock{mutex_};
@@ -81,12 +84,13 @@ Waiter::Woken Waiter::wait(Deadline deadline, std::stop_token const& stop) {
 }
 
 void Waiter::ask_at(Deadline when, bool leads) {
-  // Leading, it asks when the lock's lease may be over. Behind others it looks after them only in case they are gone,
-  // once a second at most, and not all at the same moment.
+  // Leading, it asks when the lock's lease may be over. Behind others it looks after them only in
+  // case they are gone, once a second at most, and not all at the same moment.
   auto const now = steady_clock::now();
   when = std::min(when, now + (leads ? ask_anyway : ask_behind_others));
   if (!leads) {
-    when = std::max(when, now + ask_after) + milliseconds{std::uniform_int_distribution<int>{0, 250}(jitter())};
+    when = std::max(when, now + ask_after) +
+           milliseconds{std::uniform_int_distribution<int>{0, 250}(jitter())};
   }
   {
     std::lock_guard const guard{mutex_};
@@ -116,7 +120,7 @@ std::optional<ServerError> Waiter::refusal() {
   return refusal_;
 }
 
-// -- for the threads that use locks -------------------------------------------------------------------------------
+// -- for the threads that use locks ---------------------------------------------------------------
 
 LockAgent::LockAgent(Core& core)
     : events_{core.events()},
@@ -153,10 +157,12 @@ void LockAgent::expect(Waiter& waiter, Deadline lease_end, bool leads, bool left
   bool sooner = false;
   {
     std::lock_guard const guard{mutex_};
-    // The word that it leads now may have overtaken the answer that it did not yet. Nobody who leads is put back.
+    // The word that it leads now may have overtaken the answer that it did not yet. Nobody who
+    // leads is put back.
     leads = leads || waiter.track_at_ != Deadline::max();
     waiter.told_to_ask_ = false;
-    if (leads) waiter.track_at_ = steady_clock::now() + (left_free ? milliseconds{for_ever} : track_after);
+    if (leads)
+      waiter.track_at_ = steady_clock::now() + (left_free ? milliseconds{for_ever} : track_after);
     waiter.ask_at(lease_end + after_lease, leads);
     sooner = waiter.track_at_ < next_due_;
     if (sooner) next_due_ = waiter.track_at_;
@@ -190,7 +196,8 @@ void LockAgent::forget(Lease& lease) {
   leases_.erase(at);
 }
 
-void LockAgent::give_back_later(std::shared_ptr<LockKeys const> keys, std::string token, milliseconds length) {
+void LockAgent::give_back_later(std::shared_ptr<LockKeys const> keys, std::string token,
+                                milliseconds length) {
   start();
   {
     std::lock_guard const guard{mutex_};
@@ -200,7 +207,7 @@ void LockAgent::give_back_later(std::shared_ptr<LockKeys const> keys, std::strin
   events_.wake();
 }
 
-// -- on the event thread ------------------------------------------------------------------------------------------
+// -- on the event thread --------------------------------------------------------------------------
 
 template <class Call>
 void LockAgent::with_waiter(std::string_view token, Call&& call) {
@@ -248,7 +255,8 @@ void LockAgent::on_message(std::string_view /*channel*/, std::string_view text) 
   auto const word = take_word(text);
   if (word == "grant") {
     with_waiter(text, [](Waiter& waiter) {
-      waiter.track_at_ = Deadline::max();  // it has left the queue; should it come too late, it joins the end
+      waiter.track_at_ =
+          Deadline::max();  // it has left the queue; should it come too late, it joins the end
       tell_to_ask(waiter);
     });
   } else if (word == "lead") {
@@ -296,7 +304,8 @@ void LockAgent::serve_leases(Deadline now) {
       leases_.erase(leases_.begin());
     }
   }
-  bool in_full = true;  // the first of a batch teaches the server the script, should it have forgotten it
+  bool in_full =
+      true;  // the first of a batch teaches the server the script, should it have forgotten it
   for (auto const& lease : due) {
     if (lease->over.load()) continue;
     if (now >= lease->valid_until.load()) {
@@ -320,15 +329,19 @@ void LockAgent::renew(std::shared_ptr<Lease> const& lease, Deadline now, bool in
   std::string_view const keys[] = {lease->keys->lock};
   Argument const arguments[] = {lease->token, lease->length.count()};
   auto const command = script_command(scripts::lock_renew, in_full, keys, arguments);
-  // Not answered within this time, it is sent again over another connection, while the lease still has its last third.
+  // Not answered within this time, it is sent again over another connection, while the lease still
+  // has its last third.
   auto const patience = now + lease->length / 3;
-  bool const sent = events_.send(command, patience, [this, lease, now, in_full](ReplyView const* reply) {
-    take_renewal(lease, now, in_full, reply);
-  });
-  reschedule(lease, sent ? lease->valid_until.load() : now + std::min(retry_after, lease->length / 10));
+  bool const sent =
+      events_.send(command, patience, [this, lease, now, in_full](ReplyView const* reply) {
+        take_renewal(lease, now, in_full, reply);
+      });
+  reschedule(lease,
+             sent ? lease->valid_until.load() : now + std::min(retry_after, lease->length / 10));
 }
 
-void LockAgent::take_renewal(std::shared_ptr<Lease> const& lease, Deadline sent, bool in_full, ReplyView const* reply) {
+void LockAgent::take_renewal(std::shared_ptr<Lease> const& lease, Deadline sent, bool in_full,
+                             ReplyView const* reply) {
   if (lease->over.load()) return;
   auto const now = steady_clock::now();
   {
@@ -397,8 +410,9 @@ void LockAgent::serve_given_back(Deadline now) {
     auto const keys = each.keys->all();
     Argument const arguments[] = {each.token, grant_time.count(), 0, 0, 0};
     auto const command = script_command(scripts::lock_release, true, keys, arguments);
-    bool const sent =
-        events_.send(command, [this, token = each.token](ReplyView const* reply) { take_given_back(token, reply); });
+    bool const sent = events_.send(command, [this, token = each.token](ReplyView const* reply) {
+      take_given_back(token, reply);
+    });
     if (!sent) take_given_back(each.token, nullptr);
   }
 }
@@ -406,17 +420,18 @@ void LockAgent::serve_given_back(Deadline now) {
 void LockAgent::take_given_back(std::string_view token, ReplyView const* reply) {
   auto const now = steady_clock::now();
   std::lock_guard const guard{mutex_};
-  auto const found =
-      std::find_if(given_back_.begin(), given_back_.end(), [&](GivenBack const& each) { return each.token == token; });
+  auto const found = std::find_if(given_back_.begin(), given_back_.end(),
+                                  [&](GivenBack const& each) { return each.token == token; });
   if (found == given_back_.end()) return;
   if (reply == nullptr) {
     found->next = now + ask_after;  // or when the connection is back
     return;
   }
-  // Refused: a server that loads, or follows another, may do it later. Not there: perhaps not yet; what is in doubt went
-  // over another connection, and may be read after this.
+  // Refused: a server that loads, or follows another, may do it later. Not there: perhaps not yet;
+  // what is in doubt went over another connection, and may be read after this.
   bool const refused = reply->is_error();
-  auto const length = refused ? std::max<milliseconds>(found->length, longest_refusal) : found->length;
+  auto const length =
+      refused ? std::max<milliseconds>(found->length, longest_refusal) : found->length;
   if (found->give_up == Deadline::max()) found->give_up = now + length;
   if ((!refused && reply->as<int>() == 1) || now >= found->give_up) {
     given_back_.erase(found);

@@ -20,15 +20,19 @@
 
 namespace tandem::detail {
 
-/// How long a waiter has to take up a grant. Long against a stall of the machine, short against a lease: a waiter that was
-/// stopped in just that moment delays the others by so much.
+/// How long a waiter has to take up a grant. Long against a stall of the machine, short against a
+/// lease: a waiter that was stopped in just that moment delays the others by so much.
 inline constexpr std::chrono::milliseconds grant_time{1000};
 
 /// One acquisition: the record behind a Hold. The background thread renews it and ends it.
 struct Lease {
   Lease(std::shared_ptr<LockKeys const> its_keys, std::string its_token, std::uint64_t its_fence,
         std::chrono::milliseconds its_length, bool renewed)
-      : keys{std::move(its_keys)}, token{std::move(its_token)}, fence{its_fence}, length{its_length}, renew{renewed} {}
+      : keys{std::move(its_keys)},
+        token{std::move(its_token)},
+        fence{its_fence},
+        length{its_length},
+        renew{renewed} {}
 
   std::shared_ptr<LockKeys const> keys;
   std::string token;
@@ -62,7 +66,8 @@ struct Lease {
   }
 };
 
-/// One thread that waits for a lock. Lives on that thread's stack, between LockAgent::enlist and delist.
+/// One thread that waits for a lock. Lives on that thread's stack, between LockAgent::enlist and
+/// delist.
 class Waiter {
  public:
   Waiter(LockKeys const& keys, std::string_view token) : keys_{keys}, token_{token} {}
@@ -91,15 +96,17 @@ class Waiter {
 
   // The agent's own, under its mutex.
   Deadline track_at_ = Deadline::max();
-  bool told_to_ask_ = false;  // until it was answered the key is looked at no more: it is about to change it itself
+  bool told_to_ask_ =
+      false;  // until it was answered the key is looked at no more: it is about to change it itself
 };
 
-/// What a client does for all its locks in the background: hears grants, renews leases, ends them in time, notices that a
-/// stranger gave a lock up, and gives back what a caller could not.
+/// What a client does for all its locks in the background: hears grants, renews leases, ends them
+/// in time, notices that a stranger gave a lock up, and gives back what a caller could not.
 ///
-/// Waiters are told through one channel of the client's own, named in every token. A waiter that leads its queue has the
-/// key tracked by the server once it has waited `track_after`, so that a foreign DEL wakes it without a command for each
-/// tick; in a busy queue hand-offs come sooner and no tracking is paid for.
+/// Waiters are told through one channel of the client's own, named in every token. A waiter that
+/// leads its queue has the key tracked by the server once it has waited `track_after`, so that a
+/// foreign DEL wakes it without a command for each tick; in a busy queue hand-offs come sooner and
+/// no tracking is paid for.
 ///
 /// Threads: safe from several.
 class LockAgent final : public EventListener {
@@ -116,8 +123,8 @@ class LockAgent final : public EventListener {
 
   void enlist(Waiter& waiter);
   void delist(Waiter& waiter);
-  /// What the server answered: when to ask again, whether `waiter` leads its queue, and whether the key is left free until
-  /// then, so that there is nothing to track.
+  /// What the server answered: when to ask again, whether `waiter` leads its queue, and whether the
+  /// key is left free until then, so that there is nothing to track.
   void expect(Waiter& waiter, Deadline lease_end, bool leads, bool left_free);
 
   /// Renews `lease` if it says so, and requests its stop when it ends.
@@ -125,9 +132,11 @@ class LockAgent final : public EventListener {
   /// The opposite: it is being released.
   void forget(Lease& lease);
 
-  /// Gives back, or leaves the queue, as soon as the server can be reached; asks again and again, ever more seldom, for
-  /// `length` after the first answer, for what is in doubt may be executed after it.
-  void give_back_later(std::shared_ptr<LockKeys const> keys, std::string token, std::chrono::milliseconds length);
+  /// Gives back, or leaves the queue, as soon as the server can be reached; asks again and again,
+  /// ever more seldom, for `length` after the first answer, for what is in doubt may be executed
+  /// after it.
+  void give_back_later(std::shared_ptr<LockKeys const> keys, std::string token,
+                       std::chrono::milliseconds length);
 
  private:
   struct GivenBack {
@@ -155,7 +164,8 @@ class LockAgent final : public EventListener {
 
   void serve_leases(Deadline now);
   void renew(std::shared_ptr<Lease> const& lease, Deadline now, bool in_full);
-  void take_renewal(std::shared_ptr<Lease> const& lease, Deadline sent, bool in_full, ReplyView const* reply);
+  void take_renewal(std::shared_ptr<Lease> const& lease, Deadline sent, bool in_full,
+                    ReplyView const* reply);
   void reschedule(std::shared_ptr<Lease> const& lease, Deadline when);
   void track_leaders(Deadline now);
   /// False when the server does not track keys for us.

@@ -6,10 +6,11 @@
 
 namespace tandem::detail {
 
-/// A key beside the key `name`, in its slot: the name's own hash tag where it has one, else the whole name as the tag.
+/// A key beside the key `name`, in its slot: the name's own hash tag where it has one, else the
+/// whole name as the tag.
 ///
-/// Source:  Redis cluster specification, "Hash tags". A name with a closing but no whole tag cannot be wrapped in one;
-///          its keys work on a single server only.
+/// Source:  Redis cluster specification, "Hash tags". A name with a closing but no whole tag cannot
+///          be wrapped in one; its keys work on a single server only.
 [[nodiscard]] inline std::string companion_key(std::string_view name, std::string_view part) {
   auto const open = name.find('{');
   auto const close = open == std::string_view::npos ? open : name.find('}', open + 1);
@@ -27,7 +28,9 @@ struct LockKeys {
   explicit LockKeys(std::string_view name)
       : lock{name}, waiters{companion_key(name, "waiters")}, state{companion_key(name, "state")} {}
 
-  [[nodiscard]] std::array<std::string_view, 3> all() const noexcept { return {lock, waiters, state}; }
+  [[nodiscard]] std::array<std::string_view, 3> all() const noexcept {
+    return {lock, waiters, state};
+  }
 
   std::string lock;
   std::string waiters;

@@ -63,15 +63,18 @@ struct Mutex::Gate {
     return false;
   }
 
-  // The threads that waited, or were inside, are the parent's. What they were changing is left as it is.
+  // The threads that waited, or were inside, are the parent's. What they were changing is left as
+  // it is.
   void start_anew_in_child() noexcept {
+    // No memory for a child ends it. NOLINTNEXTLINE(bugprone-unhandled-exception-at-new)
     auto* const fresh = new OfThisProcess;
     fresh->inside = mine().inside && mine().by == std::this_thread::get_id();
     process = fresh;
   }
 
   std::atomic<OfThisProcess*> process = new OfThisProcess;
-  detail::ForkHook fork_hook{this, [](void* gate) noexcept { static_cast<Gate*>(gate)->start_anew_in_child(); }};
+  detail::ForkHook fork_hook{
+      this, [](void* gate) noexcept { static_cast<Gate*>(gate)->start_anew_in_child(); }};
 };
 
 Mutex::Mutex(Client client, std::string_view name, LockOptions options)

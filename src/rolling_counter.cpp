@@ -15,19 +15,24 @@
 #include "core/core.hpp"
 #include "scripts.hpp"
 
-// The count moves in a transaction: WATCH :start, read it and the server's time, and if it is of an older period MULTI,
-// RENAME, RENAME, SET, INCRBY, EXEC. While :start is known to be of the current period a bare INCRBY does the same.
+// The count moves in a transaction: WATCH :start, read it and the server's time, and if it is of an
+// older period MULTI, RENAME, RENAME, SET, INCRBY, EXEC. While :start is known to be of the current
+// period a bare INCRBY does the same.
 //
 // Why nothing is lost or counted twice, whoever else is at work, Python included:
-//   - A count only ever leaves its key by RENAME to :last, together with its :start; so an INCRBY lands, whole, either
-//     before that (and goes along to :last) or after it (and begins the new count).
-//   - :start is watched, so of all who want to move the count of one period one does, and the others see its :start. The
-//     count itself is not watched: adds never make a transaction fail, so it is tried again only once per period.
-//   - An absent count is made 0 by SET NX inside EXEC, in front of RENAME, which would otherwise fail there with the rest
-//     applied. Nothing read before EXEC has to be still true but :start.
-//   - :start only grows, so a period is never begun twice, by lagging clocks neither: they add to what is there.
-// For which period: a bare INCRBY is sent while the server's clock is surely in the period of :start. If it lands later
-// and nobody has moved the count, it counts for a period in which the call was under way; if somebody has, likewise.
+//   - A count only ever leaves its key by RENAME to :last, together with its :start; so an INCRBY
+//     lands, whole, either before that (and goes along to :last) or after it (and begins the new
+//     count).
+//   - :start is watched, so of all who want to move the count of one period one does, and the
+//     others see its :start. The count itself is not watched: adds never make a transaction fail,
+//     so it is tried again only once per period.
+//   - An absent count is made 0 by SET NX inside EXEC, in front of RENAME, which would otherwise
+//     fail there with the rest applied. Nothing read before EXEC has to be still true but :start.
+//   - :start only grows, so a period is never begun twice, by lagging clocks neither: they add to
+//     what is there.
+// For which period: a bare INCRBY is sent while the server's clock is surely in the period of
+// :start. If it lands later and nobody has moved the count, it counts for a period in which the
+// call was under way; if somebody has, likewise.
 
 namespace tandem {
 namespace {
@@ -37,7 +42,8 @@ using std::chrono::sys_seconds;
 
 /// How long :start and the server's clock are taken to be as they were seen.
 constexpr seconds trust{60};
-/// Part by which two clocks may drift apart: each slewed by 500 ppm, the most that adjtimex(2) allows.
+/// Part by which two clocks may drift apart: each slewed by 500 ppm, the most that adjtimex(2)
+/// allows.
 constexpr int drift_divisor = 1000;
 constexpr std::chrono::nanoseconds time_resolution = std::chrono::microseconds{1};
 
@@ -52,7 +58,8 @@ seconds checked(std::chrono::milliseconds period) {
   auto const whole = std::chrono::floor<seconds>(period);
   if (whole < seconds{1} || whole != period) {
     throw std::invalid_argument{fmt::format(
-        "tandem: a rolling counter was given a period of {} ms; it is whole seconds, 1 or more", period.count())};
+        "tandem: a rolling counter was given a period of {} ms; it is whole seconds, 1 or more",
+        period.count())};
   }
   return whole;
 }
@@ -60,21 +67,22 @@ seconds checked(std::chrono::milliseconds period) {
 std::string checked_key(std::string_view context, std::string_view type) {
   if (context.empty() || type.empty()) {
     throw std::invalid_argument{
-        fmt::format("tandem: a rolling counter was given the context '{}' and the type '{}'; both have 1 byte or more",
+        fmt::format("tandem: a rolling counter was given the context '{}' and the type '{}'; both "
+                    "have 1 byte or more",
                     context, type)};
   }
   return fmt::format("stats:{}:{}", context, type);
 }
 
-// -- ISO 8601, as Python's datetime.isoformat() writes whole seconds; such texts sort as their times do ---------------
+// -- ISO 8601, as Python's datetime.isoformat() writes whole seconds; such texts sort as their time
 
 std::string to_text(sys_seconds time) {
   auto const day = std::chrono::floor<std::chrono::days>(time);
   std::chrono::year_month_day const date{day};
   std::chrono::hh_mm_ss const clock{time - day};
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
-                     clock.minutes().count(), clock.seconds().count());
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     clock.hours().count(), clock.minutes().count(), clock.seconds().count());
 }
 
 std::optional<sys_seconds> from_text(std::string_view text) {
@@ -92,10 +100,12 @@ std::optional<sys_seconds> from_text(std::string_view text) {
     }
   }
   auto const [year, month, day, hour, minute, second] = fields;
-  std::chrono::year_month_day const date{std::chrono::year{year}, std::chrono::month{static_cast<unsigned>(month)},
+  std::chrono::year_month_day const date{std::chrono::year{year},
+                                         std::chrono::month{static_cast<unsigned>(month)},
                                          std::chrono::day{static_cast<unsigned>(day)}};
   if (!date.ok() || hour > 23 || minute > 59 || second > 59) return std::nullopt;
-  return std::chrono::sys_days{date} + std::chrono::hours{hour} + std::chrono::minutes{minute} + seconds{second};
+  return std::chrono::sys_days{date} + std::chrono::hours{hour} + std::chrono::minutes{minute} +
+         seconds{second};
 }
 
 std::optional<std::int64_t> to_count(std::string_view text) {
@@ -119,7 +129,8 @@ struct RollingCounter::State {
   Client client;
   seconds period;
   std::string count_key, start_key, last_key, last_start_key;
-  /// By since_boot(): while it is less, a bare INCRBY means the same as the transaction. 0: nothing is known.
+  /// By since_boot(): while it is less, a bare INCRBY means the same as the transaction. 0: nothing
+  /// is known.
   std::atomic<std::chrono::nanoseconds> plain_until{std::chrono::nanoseconds{0}};
 
   State(Client a_client, std::string key, seconds a_period)
@@ -156,10 +167,12 @@ struct RollingCounter::State {
   void write_missing_start(Deadline deadline);
 };
 
-// -- what the server says ---------------------------------------------------------------------------------------------
+// -- what the server says -------------------------------------------------------------------------
 
-RollingCounter::State::Seen RollingCounter::State::decode(Reply const& reply, std::chrono::nanoseconds asked) const {
-  auto const read_count = [&](std::size_t i, std::string const& key) -> std::optional<std::int64_t> {
+RollingCounter::State::Seen RollingCounter::State::decode(Reply const& reply,
+                                                          std::chrono::nanoseconds asked) const {
+  auto const read_count = [&](std::size_t i,
+                              std::string const& key) -> std::optional<std::int64_t> {
     if (i >= reply.size() || reply[i].is_nil()) return std::nullopt;
     if (auto const count = to_count(reply[i].as<std::string_view>())) return count;
     throw CodecError{fmt::format("tandem: {}: the text there is no 64-bit number", key)};
@@ -167,7 +180,8 @@ RollingCounter::State::Seen RollingCounter::State::decode(Reply const& reply, st
   auto const read_start = [&](std::size_t i, std::string const& key) -> std::optional<sys_seconds> {
     if (i >= reply.size() || reply[i].is_nil()) return std::nullopt;
     if (auto const start = from_text(reply[i].as<std::string_view>())) return start;
-    throw CodecError{fmt::format("tandem: {}: the text there is no time like 2026-11-23T06:00:00", key)};
+    throw CodecError{
+        fmt::format("tandem: {}: the text there is no time like 2026-11-23T06:00:00", key)};
   };
   return {.asked = asked,
           .time = sys_seconds{seconds{reply[0].as<seconds::rep>()}},
@@ -180,10 +194,13 @@ RollingCounter::State::Seen RollingCounter::State::decode(Reply const& reply, st
 
 RollingCounter::State::Seen RollingCounter::State::see() {
   auto const asked = since_boot();
-  return decode(client.run(scripts::rolling_counter_read, {count_key, start_key, last_key, last_start_key}), asked);
+  return decode(
+      client.run(scripts::rolling_counter_read, {count_key, start_key, last_key, last_start_key}),
+      asked);
 }
 
-/// The same inside a transaction, without the period before: its keys are overwritten whatever is in them.
+/// The same inside a transaction, without the period before: its keys are overwritten whatever is
+/// in them.
 RollingCounter::State::Seen RollingCounter::State::see(Transaction& tx) const {
   auto const& script = scripts::rolling_counter_read;
   auto asked = since_boot();
@@ -196,15 +213,17 @@ RollingCounter::State::Seen RollingCounter::State::see(Transaction& tx) const {
   return decode(tx.read("EVAL", script.source(), 2, count_key, start_key), asked);
 }
 
-/// Until when the period that begins at `start`, and so a bare INCRBY, is right: the server said `seen.time` after
-/// `seen.asked`, so by its clock no more has passed since than by ours, but for drift.
-std::chrono::nanoseconds RollingCounter::State::trusted_until(Seen const& seen, sys_seconds start) const {
+/// Until when the period that begins at `start`, and so a bare INCRBY, is right: the server said
+/// `seen.time` after `seen.asked`, so by its clock no more has passed since than by ours, but for
+/// drift.
+std::chrono::nanoseconds RollingCounter::State::trusted_until(Seen const& seen,
+                                                              sys_seconds start) const {
   auto const left = std::clamp(start_of_period(start) + period - seen.time, seconds{0}, trust);
   std::chrono::nanoseconds const sure = left - seen.fraction - time_resolution;
   return seen.asked + sure - sure / drift_divisor;
 }
 
-// -- adding -----------------------------------------------------------------------------------------------------------
+// -- adding ---------------------------------------------------------------------------------------
 
 /// Conversation::transaction, with the deadline of the call that it is a part of.
 std::vector<Reply> RollingCounter::State::transact(Deadline deadline, auto body) {
@@ -228,7 +247,8 @@ std::int64_t RollingCounter::State::add_in_transaction(std::int64_t n, Deadline 
   auto const replies = transact(deadline, [&](Transaction& tx) {
     seen = see(tx);
     auto const current = start_of_period(seen.time);
-    start = std::max(seen.start.value_or(current), current);  // begun by a clock that leads: counted there
+    start = std::max(seen.start.value_or(current),
+                     current);  // begun by a clock that leads: counted there
     if (seen.start != start) {
       if (seen.start) {
         tx.queue("SET", count_key, 0, "NX");
@@ -243,14 +263,18 @@ std::int64_t RollingCounter::State::add_in_transaction(std::int64_t n, Deadline 
   return replies.back().as<std::int64_t>();
 }
 
-/// After a bare INCRBY that found no count: the data may be gone (a restart, FLUSHALL), :start with them.
+/// After a bare INCRBY that found no count: the data may be gone (a restart, FLUSHALL), :start with
+/// them.
 ///
 /// The add is applied and acknowledged, so this touches no count. In between, others may have
 ///   - written :start with an add of their own: it is there, and our add is in the same count;
-///   - written :start and, after the period, moved the count: our add is in :last, and :start is there;
-///   - not been there at all: :start is absent (nobody moves a count without one), watched, and written here.
-/// So an absent :start is all there is to mend. A :start of an older period (the count alone was deleted, or the period
-/// ended just now) is left to the next add, which moves the count in the ordinary way.
+///   - written :start and, after the period, moved the count: our add is in :last, and :start is
+///     there;
+///   - not been there at all: :start is absent (nobody moves a count without one), watched, and
+///     written here.
+/// So an absent :start is all there is to mend. A :start of an older period (the count alone was
+/// deleted, or the period ended just now) is left to the next add, which moves the count in the
+/// ordinary way.
 void RollingCounter::State::write_missing_start(Deadline deadline) {
   plain_until = std::chrono::nanoseconds{0};
   try {
@@ -261,15 +285,17 @@ void RollingCounter::State::write_missing_start(Deadline deadline) {
     });
     plain_until = trusted_until(seen, seen.start.value_or(start_of_period(seen.time)));
   } catch (Error const&) {
-    // The add itself succeeded, and that is what the caller asked. Knowing nothing, the next add mends it.
+    // The add itself succeeded, and that is what the caller asked. Knowing nothing, the next add
+    // mends it.
   }
 }
 
-// -- the class --------------------------------------------------------------------------------------------------------
+// -- the class ------------------------------------------------------------------------------------
 
 RollingCounter::RollingCounter(Client client, std::string_view context, std::string_view type,
                                RollingCounterOptions options)
-    : state_{std::make_shared<State>(std::move(client), checked_key(context, type), checked(options.period))} {}
+    : state_{std::make_shared<State>(std::move(client), checked_key(context, type),
+                                     checked(options.period))} {}
 
 std::int64_t RollingCounter::add(std::int64_t n) {
   auto& state = *state_;

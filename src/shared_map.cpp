@@ -9,18 +9,20 @@
 #include "core/core.hpp"
 #include "scripts.hpp"
 
-// Reads go out as Repeat::safe, writes as Repeat::never: a write whose answer was lost, sent again, might undo what
-// somebody else wrote in between. That holds for shared_map/change too, though it compares first: the entry may have
-// come back to what it was (from 2 to 3 by us, to 2 again by another), and the change would be made twice. Telling the
-// two apart takes a second key that remembers each change for a while; we leave the doubt to the caller instead, who
-// can put something of his own into the value to know it by.
+// Reads go out as Repeat::safe, writes as Repeat::never: a write whose answer was lost, sent again,
+// might undo what somebody else wrote in between. That holds for shared_map/change too, though it
+// compares first: the entry may have come back to what it was (from 2 to 3 by us, to 2 again by
+// another), and the change would be made twice. Telling the two apart takes a second key that
+// remembers each change for a while; we leave the doubt to the caller instead, who can put
+// something of his own into the value to know it by.
 
 namespace tandem::detail {
 namespace {
 
 constexpr std::size_t first_chunk = 64;
-constexpr std::size_t largest_chunk = 1024;             // some 0.3 ms of the server's time
-constexpr std::size_t small_chunk_bytes = 256 * 1024;   // below it the next chunk may have more entries,
+constexpr std::size_t largest_chunk = 1024;  // some 0.3 ms of the server's time
+constexpr std::size_t small_chunk_bytes =
+    256 * 1024;  // below it the next chunk may have more entries,
 constexpr std::size_t large_chunk_bytes = 1024 * 1024;  // above it it must have fewer
 
 /// A name or field for an error text: printable, and not a page long.
@@ -41,19 +43,21 @@ std::string quoted(std::string_view bytes) {
 }
 
 std::string checked(std::string name) {
-  if (name.empty()) throw std::invalid_argument{"tandem: a map's name is empty; any other bytes are accepted"};
+  if (name.empty())
+    throw std::invalid_argument{"tandem: a map's name is empty; any other bytes are accepted"};
   return name;
 }
 
 }  // namespace
 
-// -- one command each ---------------------------------------------------------------------------------------------
+// -- one command each -----------------------------------------------------------------------------
 
-SharedHash::SharedHash(Client client, std::string name) : client_{std::move(client)}, name_{checked(std::move(name))} {}
+SharedHash::SharedHash(Client client, std::string name)
+    : client_{std::move(client)}, name_{checked(std::move(name))} {}
 
 /// `words` start with the command; the map's name becomes its second word.
-Reply SharedHash::ask(std::initializer_list<std::string_view> words, std::span<std::string const> more,
-                      bool repeatable) const {
+Reply SharedHash::ask(std::initializer_list<std::string_view> words,
+                      std::span<std::string const> more, bool repeatable) const {
   CommandBuffer command;
   command.begin(words.size() + 1 + more.size());
   command.word(*words.begin());
@@ -68,13 +72,19 @@ Reply SharedHash::ask(std::initializer_list<std::string_view> words, std::span<s
 
 Reply SharedHash::get(std::string_view field) const { return ask({"HGET", field}, {}, true); }
 
-Reply SharedHash::get_many(std::span<std::string const> fields) const { return ask({"HMGET"}, fields, true); }
+Reply SharedHash::get_many(std::span<std::string const> fields) const {
+  return ask({"HMGET"}, fields, true);
+}
 
-bool SharedHash::contains(std::string_view field) const { return ask({"HEXISTS", field}, {}, true).as<bool>(); }
+bool SharedHash::contains(std::string_view field) const {
+  return ask({"HEXISTS", field}, {}, true).as<bool>();
+}
 
 std::size_t SharedHash::size() const { return ask({"HLEN"}, {}, true).as<std::size_t>(); }
 
-void SharedHash::set(std::string_view field, std::string_view value) { (void)ask({"HSET", field, value}, {}, false); }
+void SharedHash::set(std::string_view field, std::string_view value) {
+  (void)ask({"HSET", field, value}, {}, false);
+}
 
 void SharedHash::set_many(std::span<std::string const> fields_and_values) {
   if (!fields_and_values.empty()) (void)ask({"HSET"}, fields_and_values, false);
@@ -84,7 +94,9 @@ bool SharedHash::insert(std::string_view field, std::string_view value) {
   return ask({"HSETNX", field, value}, {}, false).as<bool>();
 }
 
-bool SharedHash::erase(std::string_view field) { return ask({"HDEL", field}, {}, false).as<bool>(); }
+bool SharedHash::erase(std::string_view field) {
+  return ask({"HDEL", field}, {}, false).as<bool>();
+}
 
 std::size_t SharedHash::erase_many(std::span<std::string const> fields) {
   return fields.empty() ? 0 : ask({"HDEL"}, fields, false).as<std::size_t>();
@@ -101,20 +113,23 @@ void SharedHash::clear() {
 }
 
 void SharedHash::refuse(std::string_view field, CodecError const& error) const {
-  throw CodecError{fmt::format("tandem: map {}, field {}: {}", quoted(name_), quoted(field), error.what())};
+  throw CodecError{
+      fmt::format("tandem: map {}, field {}: {}", quoted(name_), quoted(field), error.what())};
 }
 
-// -- compare and set ----------------------------------------------------------------------------------------------
+// -- compare and set ------------------------------------------------------------------------------
 
 /// See src/lua/shared_map/change.lua for the reply.
 Reply SharedHash::change(std::string_view field, std::optional<std::string_view> expected,
                          std::optional<std::string_view> desired, Deadline deadline) const {
   std::string_view const keys[] = {name_};
-  Argument const arguments[] = {field, expected ? 1 : 0, expected.value_or(""), desired ? 1 : 0, desired.value_or("")};
+  Argument const arguments[] = {field, expected ? 1 : 0, expected.value_or(""), desired ? 1 : 0,
+                                desired.value_or("")};
   return client_.core().run(scripts::shared_map_change, keys, arguments, deadline);
 }
 
-bool SharedHash::replace(std::string_view field, std::string_view expected, std::string_view desired) {
+bool SharedHash::replace(std::string_view field, std::string_view expected,
+                         std::string_view desired) {
   return change(field, expected, desired, client_.core().deadline())[0].as<bool>();
 }
 
@@ -127,11 +142,12 @@ HashUpdate::HashUpdate(SharedHash const& hash, std::string_view field)
 
 bool HashUpdate::try_change(std::optional<std::string_view> desired) {
   if (desired == current_) return true;
-  // No pause between tries: each lost one is somebody else's success, and who waits longer would only lose again.
+  // No pause between tries: each lost one is somebody else's success, and who waits longer would
+  // only lose again.
   if (std::chrono::steady_clock::now() >= deadline_) {
-    throw Conflict{
-        fmt::format("tandem: update of map {}, field {}: {} tries took until the deadline; nothing was applied",
-                    quoted(hash_.name_), quoted(field_), tries_)};
+    throw Conflict{fmt::format(
+        "tandem: update of map {}, field {}: {} tries took until the deadline; nothing was applied",
+        quoted(hash_.name_), quoted(field_), tries_)};
   }
   ++tries_;
   auto reply = hash_.change(field_, current_, desired, deadline_);
@@ -141,12 +157,13 @@ bool HashUpdate::try_change(std::optional<std::string_view> desired) {
   return false;
 }
 
-// -- iteration ----------------------------------------------------------------------------------------------------
+// -- iteration ------------------------------------------------------------------------------------
 //
-// HSCAN returns every field that stays at least once, and some twice when the table is resized in between, so the
-// fields seen are remembered. Its cursors mean nothing to another server process: a restart or failover in the middle
-// would pass over entries unnoticed. Hence a scan counts only when the server's run id is the same before and after;
-// if not, it is done once more, and what was seen is not shown again.
+// HSCAN returns every field that stays at least once, and some twice when the table is resized in
+// between, so the fields seen are remembered. Its cursors mean nothing to another server process: a
+// restart or failover in the middle would pass over entries unnoticed. Hence a scan counts only
+// when the server's run id is the same before and after; if not, it is done once more, and what was
+// seen is not shown again.
 //
 // A small map comes whole in the first reply, and pays for none of this.
 
@@ -154,7 +171,9 @@ struct HashScan::State {
   explicit State(SharedHash map) : hash{std::move(map)} {}
 
   [[nodiscard]] std::size_t entries() const { return (*chunk)[1].size() / 2; }
-  [[nodiscard]] std::string_view word(std::size_t index) const { return (*chunk)[1][index].as<std::string_view>(); }
+  [[nodiscard]] std::string_view word(std::size_t index) const {
+    return (*chunk)[1][index].as<std::string_view>();
+  }
 
   void settle();
   bool read_on();
@@ -170,7 +189,8 @@ struct HashScan::State {
   bool scan_is_complete = false;
   bool whole_in_one = false;
   bool at_end = false;
-  std::optional<std::string> run{};  // in which the scan began; none yet: the first chunk is all there is so far
+  std::optional<std::string>
+      run{};  // in which the scan began; none yet: the first chunk is all there is so far
   std::unordered_set<std::string> seen{};
 };
 

@@ -72,8 +72,8 @@ std::vector<int> sockets_to(std::uint16_t port) {
   for (int fd = 0; fd < 1000; ++fd) {
     sockaddr_in peer{};
     socklen_t size = sizeof peer;
-    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0 && peer.sin_family == AF_INET &&
-        ntohs(peer.sin_port) == port) {
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0 &&
+        peer.sin_family == AF_INET && ntohs(peer.sin_port) == port) {
       out.push_back(fd);
     }
   }
@@ -87,7 +87,7 @@ bool is_closed_by_peer(int fd) {
 
 class ClientTest : public ::testing::Test {
  protected:
-  explicit ClientTest(testing::RedisServerOptions options = {}) : server_{std::move(options)} {}
+  explicit ClientTest(testing::RedisServerOptions const& options = {}) : server_{options} {}
 
   [[nodiscard]] Options options(std::string const& parameters = "") const {
     return Options::from_url(server_.url() + parameters);
@@ -99,7 +99,8 @@ class ClientTest : public ::testing::Test {
     auto const list = own_.command("CLIENT", "LIST").as<std::string>();
     for (std::size_t at = 0; at < list.size(); at = list.find('\n', at) + 1) {
       auto const line = list.substr(at, list.find('\n', at) - at);
-      if (line.find(" name=" + name + " ") != std::string::npos) out.insert(std::stoll(line.substr(3)));
+      if (line.find(" name=" + name + " ") != std::string::npos)
+        out.insert(std::stoll(line.substr(3)));
     }
     return out;
   }
@@ -174,7 +175,8 @@ TEST_F(ClientTest, OpensNoMoreConnectionsThanAllowed) {
     while (!over) most = std::max(most.load(), connections("bounded").size());
   }};
   on_threads(8, [&](int) {
-    for (int i = 0; i < 10; ++i) redis.command("BLPOP", "nothing", 0.005);  // long enough that all of them overlap
+    for (int i = 0; i < 10; ++i)
+      redis.command("BLPOP", "nothing", 0.005);  // long enough that all of them overlap
   });
   over = true;
   watcher.join();
@@ -205,8 +207,9 @@ TEST_F(ClientTest, FreedConnectionGoesToWhoWaitsForIt) {
   bounded.max_connections = 1;
   Client redis{bounded};
   std::thread other{[&] { EXPECT_FALSE(redis.command("BLPOP", "list", 30).is_nil()); }};
-  ASSERT_TRUE(eventually(
-      [&] { return own_.command("CLIENT", "LIST").as<std::string>().find("cmd=blpop") != std::string::npos; }));
+  ASSERT_TRUE(eventually([&] {
+    return own_.command("CLIENT", "LIST").as<std::string>().find("cmd=blpop") != std::string::npos;
+  }));
   std::thread waiting{[&] { EXPECT_EQ(redis.command("PING").as<std::string>(), "PONG"); }};
   own_.command("LPUSH", "list", "x");
   waiting.join();
@@ -275,7 +278,8 @@ TEST_F(ClientTest, ConnectionClosedWhileIdleIsReplacedWithoutAnError) {
 }
 
 TEST(ClientTcpTest, ConnectionClosedWhileIdleIsReplacedWithoutAnError) {
-  RedisServer const server{{.tcp = true}};  // unlike a Unix socket it takes the first write after its end
+  RedisServer const server{
+      {.tcp = true}};  // unlike a Unix socket it takes the first write after its end
   Connection own{server.url()};
   Client redis{"redis://127.0.0.1:" + std::to_string(server.port())};
   for (int i = 0; i < 20; ++i) {
@@ -314,8 +318,8 @@ TEST_F(ClientTest, LostReplyIsInDoubtAndNotRepeated) {
 
 TEST_F(ClientTest, HandshakeThatIsCutIsMadeAgain) {
   FaultProxy proxy{server_};
-  for (auto const fault :
-       {Fault::cut_before_request, Fault::cut_in_request, Fault::cut_after_request, Fault::cut_in_reply}) {
+  for (auto const fault : {Fault::cut_before_request, Fault::cut_in_request,
+                           Fault::cut_after_request, Fault::cut_in_reply}) {
     proxy.next("HELLO", fault);
     Client redis{proxy.url()};
     EXPECT_EQ(redis.command("PING").as<std::string>(), "PONG");
@@ -443,8 +447,8 @@ TEST_F(ClientTest, ForbiddenCommandSaysNopermAndOthersWork) {
 class ClientOfALoadingServerTest : public ClientTest {
  protected:
   ClientOfALoadingServerTest()
-      : ClientTest{
-            {.arguments = {"--enable-debug-command", "yes", "--loading-process-events-interval-bytes", "1024"}}} {}
+      : ClientTest{{.arguments = {"--enable-debug-command", "yes",
+                                  "--loading-process-events-interval-bytes", "1024"}}} {}
 };
 
 TEST_F(ClientOfALoadingServerTest, SaysLoadingAndThenWorksAgain) {
@@ -454,7 +458,8 @@ TEST_F(ClientOfALoadingServerTest, SaysLoadingAndThenWorksAgain) {
   for (int i = 0; i < 2000; ++i) pipeline.command("SET", i, "value");
   (void)pipeline.execute();
   own_.command("CONFIG", "SET", "key-load-delay", 500);  // microseconds for each of them
-  std::thread loader{[&] { Connection{options("?command_timeout=60s")}.command("DEBUG", "RELOAD"); }};
+  std::thread loader{
+      [&] { Connection{options("?command_timeout=60s")}.command("DEBUG", "RELOAD"); }};
   EXPECT_TRUE(eventually([&] { return code_of([&] { redis.command("GET", "k"); }) == "LOADING"; }));
   loader.join();
   EXPECT_EQ(redis.command("GET", 7).as<std::string>(), "value");
@@ -547,8 +552,10 @@ TEST_F(ClientOfAPersistentServerTest, RestartsUnderLoadGiveNoWrongReplyAndNoWron
 
 TEST_F(ClientTest, ExhaustedDescriptorsAreUnreachableAndThenItWorksAgain) {
   Client redis{options("?connect_timeout=100ms")};
-  // The same once before, and nothing looked at until the end: UBSan needs descriptors to check what it has not seen.
-  EXPECT_THROW(Client{"unix:///no/such/redis.sock?connect_timeout=1ms"}.command("PING"), Unreachable);
+  // The same once before, and nothing looked at until the end: UBSan needs descriptors to check
+  // what it has not seen.
+  EXPECT_THROW(Client{"unix:///no/such/redis.sock?connect_timeout=1ms"}.command("PING"),
+               Unreachable);
   rlimit before{};
   ::getrlimit(RLIMIT_NOFILE, &before);
   auto const next_descriptor = ::dup(0);

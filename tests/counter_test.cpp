@@ -36,7 +36,8 @@ using ::testing::HasSubstr;
 constexpr auto highest = std::numeric_limits<std::int64_t>::max();
 constexpr auto lowest = std::numeric_limits<std::int64_t>::min();
 
-static_assert(std::is_copy_constructible_v<Counter> && std::is_nothrow_move_constructible_v<Counter>);
+static_assert(std::is_copy_constructible_v<Counter> &&
+              std::is_nothrow_move_constructible_v<Counter>);
 static_assert(!std::is_constructible_v<Counter, std::string, Client>, "a name is not a client");
 
 class CounterTest : public ::testing::Test {
@@ -107,7 +108,8 @@ TEST_F(CounterTest, AbsentKeyIsZeroForCompareExchange) {
 }
 
 TEST_F(CounterTest, AllSixtyFourBitsAreExact) {
-  for (auto const number : {highest, highest - 1, lowest, lowest + 1, (std::int64_t{1} << 53) + 1}) {
+  for (auto const number :
+       {highest, highest - 1, lowest, lowest + 1, (std::int64_t{1} << 53) + 1}) {
     hits_.exchange(number);
     EXPECT_EQ(hits_.value(), number);
     EXPECT_EQ(hits_.exchange(0), number);
@@ -159,7 +161,8 @@ TEST_F(CounterTest, OtherMembersAreOneCommandEach) {
   EXPECT_EQ(commands_of(redis_, [&] { (void)hits_.value(); }), "get 1");
   // Inside the one script: its check, what it was, what it is.
   EXPECT_EQ(commands_of(redis_, [&] { hits_.exchange(3); }), "evalsha 1, get 1, incrby 1, set 1");
-  EXPECT_EQ(commands_of(redis_, [&] { (void)hits_.compare_exchange(3, 4); }), "evalsha 1, get 1, set 1");
+  EXPECT_EQ(commands_of(redis_, [&] { (void)hits_.compare_exchange(3, 4); }),
+            "evalsha 1, get 1, set 1");
 }
 
 TEST_F(CounterTest, EachCallIsOneRoundTrip) {
@@ -194,9 +197,9 @@ TEST_F(CounterTest, OverflowIsTheServersErrorAndChangesNothing) {
 
 TEST_F(CounterTest, KeyOfAnotherTypeIsWrongtypeForEveryMemberAndIsLeftAlone) {
   redis_.command("RPUSH", "hits", "a");
-  for (auto const& act :
-       std::vector<std::function<void()>>{[&] { hits_.add(); }, [&] { hits_ -= 1; }, [&] { (void)hits_.value(); },
-                                          [&] { hits_.exchange(1); }, [&] { (void)hits_.compare_exchange(0, 1); }}) {
+  for (auto const& act : std::vector<std::function<void()>>{
+           [&] { hits_.add(); }, [&] { hits_ -= 1; }, [&] { (void)hits_.value(); },
+           [&] { hits_.exchange(1); }, [&] { (void)hits_.compare_exchange(0, 1); }}) {
     EXPECT_EQ(code_of(act), "WRONGTYPE");
     EXPECT_THAT(text_of<ServerError>(act), HasSubstr("hits"));
   }
@@ -305,21 +308,26 @@ TEST_F(CounterTest, CountingInATransactionThatWritesAnIdMayBeRepeatedAfterDoubt)
 
 TEST_F(CounterTest, SilentServerEndsACallAtItsDeadline) {
   Counter hits{Client{with_timeout(server_.url(), 300ms)}, "hits"};
-  ASSERT_TRUE(support::eventually([&] { return code_of([&] { hits.add(); }) == "none"; }));  // the machine may stall
+  ASSERT_TRUE(support::eventually(
+      [&] { return code_of([&] { hits.add(); }) == "none"; }));  // the machine may stall
   auto const before = hits_.value();
   server_.pause();
   EXPECT_LT(support::time_of([&] { EXPECT_THROW(hits.add(), InDoubt); }), 300ms + support::stall);
-  // A read that found no answer has changed nothing; what is left of it is that the server did not answer.
-  EXPECT_LT(support::time_of([&] { EXPECT_THROW((void)hits.value(), Error); }), 300ms + support::stall);
+  // A read that found no answer has changed nothing; what is left of it is that the server did not
+  // answer.
+  EXPECT_LT(support::time_of([&] { EXPECT_THROW((void)hits.value(), Error); }),
+            300ms + support::stall);
   server_.resume();
-  EXPECT_TRUE(support::eventually([&] { return hits_.value() == before + 1; }));  // executed late, and once
+  EXPECT_TRUE(
+      support::eventually([&] { return hits_.value() == before + 1; }));  // executed late, and once
 }
 
 TEST_F(CounterTest, CounterWorksAgainWhenTheServerDoes) {
   auto options = Options::from_url(server_.url());
   options.connect_timeout = 50ms;
   Counter hits{Client{options}, "hits"};
-  ASSERT_TRUE(support::eventually([&] { return code_of([&] { hits.add(5); }) == "none"; }));  // in those 50 ms
+  ASSERT_TRUE(support::eventually(
+      [&] { return code_of([&] { hits.add(5); }) == "none"; }));  // in those 50 ms
   server_.kill();
   EXPECT_THROW(hits.add(), Unreachable);
   EXPECT_THROW((void)hits.value(), Unreachable);

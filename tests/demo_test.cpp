@@ -68,14 +68,14 @@ class DemoFiles : public ::testing::Test {
   ScratchFolder folder_;
 };
 
-// -- the log ------------------------------------------------------------------------------------------------------
+// -- the log --------------------------------------------------------------------------------------
 
 using LogFileTest = DemoFiles;
 
 TEST_F(LogFileTest, EveryLineIsInOneChunkWhateverTheirNumber) {
   using namespace std::string_view_literals;
-  for (auto const text : {"one"sv, "one\n"sv, "\n"sv, "\n\n\n"sv, "a\nbb\n\nccc"sv, "\r\na\r\n"sv, "\0\n\0\xff\n"sv,
-                          "a line that is longer than all chunks\nx\ny"sv}) {
+  for (auto const text : {"one"sv, "one\n"sv, "\n"sv, "\n\n\n"sv, "a\nbb\n\nccc"sv, "\r\na\r\n"sv,
+                          "\0\n\0\xff\n"sv, "a line that is longer than all chunks\nx\ny"sv}) {
     LogFile const log{file("log", text)};
     for (std::int64_t chunks = 1; chunks <= log.size() + 3; ++chunks) {
       std::string all;
@@ -112,7 +112,7 @@ TEST_F(LogFileTest, RefusesWhatIsNoFileWithSomethingInIt) {
   EXPECT_THROW(LogFile{"/dev/null"}, Refused);
 }
 
-// -- the tally ----------------------------------------------------------------------------------------------------
+// -- the tally ------------------------------------------------------------------------------------
 
 using KeysTest = DemoFiles;
 
@@ -124,8 +124,9 @@ TEST_F(KeysTest, AreDayAndActionOfADatedLineAndTheWordsOfAnyOther) {
                          " \t\n"
                          "fish and  chips")};
   EXPECT_THAT(count_alone(log, Keys{log}).tally,
-              ElementsAre(std::pair{"(blank line)", 1}, std::pair{"2026-11-23", 1}, std::pair{"2026-11-23 install", 2},
-                          std::pair{"and", 1}, std::pair{"chips", 1}, std::pair{"fish", 1}, std::pair{"half", 1},
+              ElementsAre(std::pair{"(blank line)", 1}, std::pair{"2026-11-23", 1},
+                          std::pair{"2026-11-23 install", 2}, std::pair{"and", 1},
+                          std::pair{"chips", 1}, std::pair{"fish", 1}, std::pair{"half", 1},
                           std::pair{"past", 1}, std::pair{"three", 1}));
 }
 
@@ -151,7 +152,7 @@ TEST(CountTest, CountsAChunkOnce) {
   EXPECT_THROW((void)tandem::Codec<Count>::decode("15"), tandem::CodecError);
 }
 
-// -- the report ---------------------------------------------------------------------------------------------------
+// -- the report -----------------------------------------------------------------------------------
 
 TEST(ReportTest, IsTornWhenTwoWriteItAtOnce) {
   tandem::testing::RedisServer const server;
@@ -173,7 +174,7 @@ TEST(ReportTest, IsTornWhenTwoWriteItAtOnce) {
   }));
 }
 
-// -- the check ----------------------------------------------------------------------------------------------------
+// -- the check ------------------------------------------------------------------------------------
 
 class CheckTest : public ::testing::Test {
  protected:
@@ -182,7 +183,9 @@ class CheckTest : public ::testing::Test {
     return {.worker = 1, .state = Holding::State::ended, .begin = at(from), .end = at(to)};
   }
 
-  [[nodiscard]] std::vector<std::string> check() const { return disagreements(record_, {{{"a", 3}, {"b", 1}}, 4}, 2); }
+  [[nodiscard]] std::vector<std::string> check() const {
+    return disagreements(record_, {{{"a", 3}, {"b", 1}}, 4}, 2);
+  }
 
   Record record_{.tally = {{"a", {3, "##"}}, {"b", {1, ".#"}}},
                  .finished = {{0, {1, 1}}, {1, {2, 3}}},
@@ -225,12 +228,14 @@ TEST_F(CheckTest, NoticesAPeriodThatCountedWrong) {
 
 TEST_F(CheckTest, NoticesAHoldThatBeganBeforeTheOneBeforeHadEnded) {
   record_.holdings[7].end = at(2);
-  EXPECT_THAT(check(), ElementsAre("the hold with fence 8 began 1.00 s before that with fence 7 had ended"));
+  EXPECT_THAT(check(),
+              ElementsAre("the hold with fence 8 began 1.00 s before that with fence 7 had ended"));
 }
 
 TEST_F(CheckTest, NoticesAHoldThatBeganBeforeItsKilledHolderWasDead) {
   record_.holdings[9].begin = at(3);
-  EXPECT_THAT(check(), ElementsAre("the hold with fence 9 began 1.00 s before that with fence 8 had ended"));
+  EXPECT_THAT(check(),
+              ElementsAre("the hold with fence 9 began 1.00 s before that with fence 8 had ended"));
 }
 
 TEST_F(CheckTest, WantsToSeeAKillingAndARecovery) {
@@ -240,7 +245,7 @@ TEST_F(CheckTest, WantsToSeeAKillingAndARecovery) {
   EXPECT_THAT(check(), ElementsAre("no worker was killed while it held the lock"));
 }
 
-// -- words --------------------------------------------------------------------------------------------------------
+// -- words ----------------------------------------------------------------------------------------
 
 TEST(TextTest, GroupsDigits) {
   EXPECT_EQ(grouped(0), "0");
@@ -268,16 +273,17 @@ TEST(ArgumentsTest, AreAFileAndOptions) {
 }
 
 TEST(ArgumentsTest, RefuseWhatTheyDoNotKnow) {
-  for (auto const* word :
-       {"--nonsense", "-x", "--redis", "--workers=1", "--workers=65", "--workers=3x", "--workers", ""}) {
+  for (auto const* word : {"--nonsense", "-x", "--redis", "--workers=1", "--workers=65",
+                           "--workers=3x", "--workers", ""}) {
     char const* const words[] = {"tandem-demo", word};
     EXPECT_THROW((void)Arguments::from(2, words), Refused) << word;
   }
 }
 
-// -- the program --------------------------------------------------------------------------------------------------
+// -- the program ----------------------------------------------------------------------------------
 
-/// tandem-demo, running. What it writes is kept; its TMPDIR is a folder of its own, so that nothing it leaves is missed.
+/// tandem-demo, running. What it writes is kept; its TMPDIR is a folder of its own, so that nothing
+/// it leaves is missed.
 class RunningDemo {
  public:
   enum class Output { file, terminal };
@@ -298,7 +304,8 @@ class RunningDemo {
     ::setenv("TMPDIR", folder_.path("tmp").c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
     ::setenv("TERM", "xterm", 1);                        // NOLINT(concurrency-mt-unsafe)
     if (output == Output::file) {
-      auto const file = ::open(folder_.path("output").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+      auto const file =
+          ::open(folder_.path("output").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
       ::dup2(file, STDOUT_FILENO);
       ::dup2(file, STDERR_FILENO);
     }
@@ -344,7 +351,9 @@ class RunningDemo {
     return all.str();
   }
 
-  [[nodiscard]] bool has_left_nothing() const { return std::filesystem::is_empty(folder_.path("tmp")); }
+  [[nodiscard]] bool has_left_nothing() const {
+    return std::filesystem::is_empty(folder_.path("tmp"));
+  }
 
   /// All its children, each watched: its workers, and the keeper of its server.
   [[nodiscard]] std::vector<pid_t> children() const {
@@ -385,7 +394,8 @@ class DemoTest : public DemoFiles {
     return file("small.log", text);
   }
 
-  static constexpr auto agreement = "All numbers agree with what one process counts alone: 6 keys and 500 lines.\n";
+  static constexpr auto agreement =
+      "All numbers agree with what one process counts alone: 6 keys and 500 lines.\n";
 };
 
 TEST_F(DemoTest, AgreesWithOneProcessThoughAWorkerWasKilled) {
@@ -404,17 +414,21 @@ TEST_F(DemoTest, FailsWhenANumberIsWrongAndNamesIt) {
 
   std::string tally;
   ASSERT_TRUE(eventually([&] {
-    for (auto const& key : redis.command("KEYS", "tandem-demo:*:tally").as<std::vector<std::string>>()) tally = key;
+    for (auto const& key :
+         redis.command("KEYS", "tandem-demo:*:tally").as<std::vector<std::string>>())
+      tally = key;
     return !tally.empty();
   }));
-  tandem::SharedMap<std::string, Count>{redis, tally}.update("2026-11-21 install", [](std::optional<Count> count) {
-    auto wrong = count.value_or(Count{});
-    ++wrong.times;
-    return wrong;
-  });
+  tandem::SharedMap<std::string, Count>{redis, tally}.update("2026-11-21 install",
+                                                             [](std::optional<Count> count) {
+                                                               auto wrong = count.value_or(Count{});
+                                                               ++wrong.times;
+                                                               return wrong;
+                                                             });
 
   EXPECT_EQ(demo.status(), 1);
-  EXPECT_THAT(demo.text(), HasSubstr("NOT AS IT MUST BE: 1 disagreement\n  '2026-11-21 install' was counted "));
+  EXPECT_THAT(demo.text(),
+              HasSubstr("NOT AS IT MUST BE: 1 disagreement\n  '2026-11-21 install' was counted "));
 }
 
 TEST_F(DemoTest, LeavesNoKeyOnAServerThatIsNotItsOwn) {
@@ -433,8 +447,10 @@ TEST_F(DemoTest, CountsRightThoughAnswersAreLost) {
   RunningDemo demo{{small_log(), "--redis", proxy.url()}};
   ASSERT_TRUE(eventually([&] { return demo.text().find("chunks") != std::string::npos; }));
   for (int i = 0; i < 20; ++i) {
-    for (auto const* command : {"EVALSHA", "HSET", "HSETNX", "HGET"}) proxy.next(command, Fault::cut_after_request);
-    std::this_thread::sleep_for(100ms);  // not all upon the same one: who is hit for seconds gives up
+    for (auto const* command : {"EVALSHA", "HSET", "HSETNX", "HGET"})
+      proxy.next(command, Fault::cut_after_request);
+    std::this_thread::sleep_for(
+        100ms);  // not all upon the same one: who is hit for seconds gives up
   }
   EXPECT_EQ(demo.status(), 0) << demo.text();
   EXPECT_THAT(demo.text(), HasSubstr(agreement));
@@ -492,12 +508,13 @@ TEST_F(DemoTest, DrawsAPictureOnATerminalAndGivesTheCursorBackOnControlC) {
 }
 
 TEST_F(DemoTest, EndsWithStatus2WhereItCannotBegin) {
-  for (auto const& words : std::vector<std::vector<std::string>>{{path("missing")},
-                                                                 {file("empty", "")},
-                                                                 {"/dev/null"},
-                                                                 {"--nonsense"},
-                                                                 {small_log(), "--redis", "ftp://x"},
-                                                                 {small_log(), "--redis", "unix://" + path("none")}}) {
+  for (auto const& words :
+       std::vector<std::vector<std::string>>{{path("missing")},
+                                             {file("empty", "")},
+                                             {"/dev/null"},
+                                             {"--nonsense"},
+                                             {small_log(), "--redis", "ftp://x"},
+                                             {small_log(), "--redis", "unix://" + path("none")}}) {
     RunningDemo demo{words};
     EXPECT_EQ(demo.status(), 2) << words.back();
     EXPECT_THAT(demo.text(), ::testing::StartsWith("tandem-demo: ")) << words.back();

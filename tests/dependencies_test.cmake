@@ -1,5 +1,5 @@
-# A missing or too old dependency must give one CMake error that names it, the version found, the version needed
-# and the command that gets it.
+# A missing or too old dependency must give one CMake error that names it, the version found, the
+# version needed and the command that gets it.
 #   cmake -D root=... -D build=... -D scratch=... -P tests/dependencies_test.cmake
 cmake_minimum_required(VERSION 3.25)
 load_cache("${build}" READ_WITH_PREFIX parent_ CMAKE_CXX_COMPILER CMAKE_GENERATOR CMAKE_MAKE_PROGRAM CMAKE_PREFIX_PATH)

@@ -37,17 +37,22 @@ using support::Waiting;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-static_assert(!std::is_copy_constructible_v<Hold> && !std::is_copy_assignable_v<Hold>, "a proof cannot be duplicated");
+static_assert(!std::is_copy_constructible_v<Hold> && !std::is_copy_assignable_v<Hold>,
+              "a proof cannot be duplicated");
 static_assert(!std::is_default_constructible_v<Hold>, "there is no hold of nothing");
-static_assert(!std::is_constructible_v<Hold, Client> && !std::is_constructible_v<Hold, Lock>, "only a lock gives one");
-static_assert(std::is_nothrow_move_constructible_v<Hold> && std::is_nothrow_move_assignable_v<Hold>);
+static_assert(!std::is_constructible_v<Hold, Client> && !std::is_constructible_v<Hold, Lock>,
+              "only a lock gives one");
+static_assert(std::is_nothrow_move_constructible_v<Hold> &&
+              std::is_nothrow_move_assignable_v<Hold>);
 static_assert(noexcept(std::declval<Hold&>().release()) && std::is_nothrow_destructible_v<Hold>);
 
 struct LockSubject {
   static Hold acquire(Client const& client, std::string_view name, LockOptions const& options) {
     return Lock{client, name, options}.acquire();
   }
-  static bool taken(support::LockScene& scene, std::string_view name) { return scene.exists(std::string{name}); }
+  static bool taken(support::LockScene& scene, std::string_view name) {
+    return scene.exists(std::string{name});
+  }
 };
 
 }  // namespace
@@ -60,7 +65,9 @@ namespace {
 
 class HoldTest : public LockSceneTest {
  protected:
-  [[nodiscard]] Lock lock(LockOptions const& options = {}) { return Lock{scene_.client(), "orders", options}; }
+  [[nodiscard]] Lock lock(LockOptions const& options = {}) {
+    return Lock{scene_.client(), "orders", options};
+  }
 
   /// Whether `stop` is requested before anybody could call it late.
   static bool stops(std::stop_token const& stop) {
@@ -157,7 +164,8 @@ TEST_P(HoldTest, AssignmentGivesBackWhatWasHeldBefore) {
 
 TEST_P(HoldTest, OutlivesTheLockAndTheClientItCameFrom) {
   auto hold = Lock{scene_.client(), "orders", {.lease = 1s}}.acquire();
-  EXPECT_TRUE(eventually([&, first = hold.valid_until()] { return hold.valid_until() > first; })) << "renewed";
+  EXPECT_TRUE(eventually([&, first = hold.valid_until()] { return hold.valid_until() > first; }))
+      << "renewed";
   EXPECT_EQ(hold.release(), Release::released);
 }
 
@@ -190,7 +198,8 @@ TEST_P(HoldTest, ReleaseSaysTakenOverWhenSomebodyElseHoldsSince) {
   EXPECT_TRUE(next.held());
 }
 
-TEST_P(HoldTest, ReleaseSaysUnknownWithinItsDeadlineWhenTheServerIsSilentAndTriesAgainInTheBackground) {
+TEST_P(HoldTest,
+       ReleaseSaysUnknownWithinItsDeadlineWhenTheServerIsSilentAndTriesAgainInTheBackground) {
   auto options = scene_.options();
   options.command_timeout = 200ms;
   auto hold = Lock{Client{options}, "orders", {.lease = 60s}}.acquire();
@@ -252,7 +261,8 @@ TEST_P(HoldTest, ReportThatThrowsHarmsNothing) {
 
 TEST_P(HoldTest, RenewedHoldLastsForManyLeases) {
   auto const challenger = lock();
-  // A machine that stalls for longer than lies between two renewals proves nothing: again, with a longer lease.
+  // A machine that stalls for longer than lies between two renewals proves nothing: again, with a
+  // longer lease.
   for (auto const lease : {300ms, 300ms, 300ms, 1000ms, 3000ms, 3000ms}) {
     support::StallWatch const machine{scene_.client()};
     auto hold = lock({.lease = lease}).acquire();
@@ -270,7 +280,8 @@ TEST_P(HoldTest, RenewedHoldLastsForManyLeases) {
     EXPECT_EQ(hold.release(), Release::released);
     return;
   }
-  FAIL() << "no lease of up to 3 s was renewed: this machine stalls for a second at a time, or renewal does not work";
+  FAIL() << "no lease of up to 3 s was renewed: this machine stalls for a second at a time, or "
+            "renewal does not work";
 }
 
 TEST_P(HoldTest, IsNotRenewedWithoutAskingForIt) {
@@ -293,7 +304,9 @@ TEST_P(HoldTest, RenewalDoesNotBringALockBackThatWasReleased) {
   auto const name = lock({.lease = 15ms});  // a renewal each 5 ms, so that many meet a release
   for (int i = 0; i < 200; ++i) {
     auto hold = name.acquire();
-    if (i % 4 != 0) std::this_thread::sleep_for(std::chrono::microseconds{4'500 + 10 * i});  // about when it is renewed
+    if (i % 4 != 0)
+      std::this_thread::sleep_for(
+          std::chrono::microseconds{4'500 + 10 * i});  // about when it is renewed
     hold.release();
     EXPECT_FALSE(scene_.exists("orders"));
   }
@@ -387,7 +400,8 @@ TEST_P(HoldTest, StopIsRequestedByTheEndOfValidityWhenTheServerIsSilent) {
   EXPECT_FALSE(hold.held());
   EXPECT_LE(stopped_at.load(), hold.valid_until() + stall);
   scene_.server.resume();
-  // The lease ended long ago by the server's clock, unless this machine stalled it together with us.
+  // The lease ended long ago by the server's clock, unless this machine stalled it together with
+  // us.
   EXPECT_NE(hold.release(), Release::unknown);
 }
 
@@ -433,7 +447,8 @@ TEST_P(HoldTest, CallbackOfItsStopMayUseTheHoldAndTheLock) {
   std::promise<std::string> seen;
   std::stop_callback const callback{hold->stop_token(), [&] {
                                       std::string out = hold->held() ? "held " : "lost ";
-                                      out += hold->release() == Release::released ? "released " : "late ";
+                                      out += hold->release() == Release::released ? "released "
+                                                                                  : "late ";
                                       auto const again = name.try_acquire();
                                       out += again && again->held() ? "again " : "refused ";
                                       out += again && name.owner() ? "owner" : "nobody";

@@ -1,4 +1,5 @@
-# Shows that layers_test.cmake fails when it should: each case plants one include in a tree of its own.
+# Shows that layers_test.cmake fails when it should: each case plants one include in a tree of its
+# own.
 cmake_minimum_required(VERSION 3.25)
 set(tree "${scratch}/layers")
 set(failures "")

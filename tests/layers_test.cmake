@@ -2,16 +2,18 @@
 #   cmake [-D root=<a tree>] -P tests/layers_test.cmake
 cmake_minimum_required(VERSION 3.25)
 
-# The floors, bottom up. A file may include what stands before its own name, public or private. Every other
-# header directly in include/tandem/ is a primitive: it may include all of these and no other primitive. A private
-# header beside src/<noun>.cpp is <noun>_<word>.hpp and for that noun only.
+# The floors, bottom up. A file may include what stands before its own name, public or private.
+# Every other header directly in include/tandem/ is a primitive: it may include all of these and no
+# other primitive. A private header beside src/<noun>.cpp is <noun>_<word>.hpp and for that noun
+# only.
 set(floors
   hiredis                                                  # the C library, tamed
   error options command reply script codec channel         # what is said: no sockets, no threads
   fork thread waiting lookup socket tls wire backoff pool                        # connections
   pipeline transaction conversation connection             # saying it there
   events core client hold)                                 # what every primitive is built with
-# The exceptions: Mutex is Lock with another face, and a Hold is the half of Lock that other nouns may take.
+# The exceptions: Mutex is Lock with another face, and a Hold is the half of Lock that other nouns
+# may take.
 set(exceptions "mutex -> lock" "hold -> lock_agent")
 
 # Where a third-party header may be included, and what may never be in a public header.

@@ -20,14 +20,13 @@ namespace tandem {
 namespace {
 
 using namespace std::chrono_literals;
-using support::eventually;
 using support::LockSceneTest;
-using support::long_enough;
 using support::Waiting;
 
 class LockCostsTest : public LockSceneTest {
  protected:
-  /// Of a client of its own that has its connections, and knows that it is listened to: it has waited before.
+  /// Of a client of its own that has its connections, and knows that it is listened to: it has
+  /// waited before.
   Lock warm() {
     auto client = scene_.client();
     Lock lock{client, "orders"};
@@ -158,7 +157,8 @@ TEST_P(LockCostsTest, WaitersOfManyThreadsShareOneConnectionThatListens) {
   std::vector<std::unique_ptr<Waiting>> waiting;
   for (int i = 0; i < 20; ++i) waiting.push_back(std::make_unique<Waiting>(other));
   scene_.await_waiters("orders", 20);
-  EXPECT_EQ(scene_.redis("PUBSUB", "CHANNELS", "tandem:*").as<std::vector<std::string>>().size(), 2U);
+  EXPECT_EQ(scene_.redis("PUBSUB", "CHANNELS", "tandem:*").as<std::vector<std::string>>().size(),
+            2U);
 }
 
 }  // namespace

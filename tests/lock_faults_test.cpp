@@ -79,7 +79,8 @@ TEST_P(LockFaultsTest, AcquireRecognisesItselfWhenItsReplyWasLost) {
     proxy.next("EVALSHA", fault);
     auto hold = lock.try_acquire();
     ASSERT_TRUE(hold);
-    EXPECT_EQ(std::to_string(hold->fence()), scene_.redis("HGET", "{orders}:state", "fence").as<std::string>());
+    EXPECT_EQ(std::to_string(hold->fence()),
+              scene_.redis("HGET", "{orders}:state", "fence").as<std::string>());
     EXPECT_FALSE(lock_.try_acquire());
     EXPECT_EQ(hold->release(), Release::released);
   }
@@ -160,7 +161,8 @@ TEST_P(LockFaultsTest, WaiterThatLeavesWhileItIsGrantedHandsTheLockOn) {
   EXPECT_FALSE(leaving.get());
   auto const mine = later.get();
   ASSERT_TRUE(mine);
-  // Handed on, not taken after the grant had lapsed: each of the two grants took one fence, and no hold was lost.
+  // Handed on, not taken after the grant had lapsed: each of the two grants took one fence, and no
+  // hold was lost.
   EXPECT_FALSE(scene_.redis("HEXISTS", "{orders}:state", "lost").as<bool>()) << granted;
   EXPECT_EQ(scene_.waiters("orders"), 0);
 }
@@ -170,7 +172,9 @@ TEST_P(LockFaultsTest, AcquireThatWasSentBeforeTheNetworkWentIsInDoubtAndGivenBa
   auto client = client_through(proxy);
   Lock const lock{client, "orders", {.lease = 60s}};
   lock.acquire().release();
-  auto const fence = [&] { return scene_.redis("HGET", "{orders}:state", "fence").as<std::string>(); };
+  auto const fence = [&] {
+    return scene_.redis("HGET", "{orders}:state", "fence").as<std::string>();
+  };
   auto const before = fence();
   proxy.next("EVALSHA", FaultProxy::Fault::cut_after_request);
   proxy.refuse(true);
@@ -187,7 +191,8 @@ TEST_P(LockFaultsTest, AcquireThatReachesTheServerAfterItsGivingBackIsGivenBackT
   Lock const lock{client, "orders", {.lease = 60s}};
   lock.acquire().release();
   auto const asked = [&] { return scene_.count().scripts; };
-  // Told once that nothing is held, the client does not believe it: the request is still on its way.
+  // Told once that nothing is held, the client does not believe it: the request is still on its
+  // way.
   proxy.next("EVALSHA", FaultProxy::Fault::cut_and_delay);
   proxy.refuse(true);
   auto const before = asked();
@@ -196,7 +201,8 @@ TEST_P(LockFaultsTest, AcquireThatReachesTheServerAfterItsGivingBackIsGivenBackT
   ASSERT_TRUE(eventually([&] { return asked() > before; })) << "it has asked for the giving back";
   auto const fence = scene_.redis("HGET", "{orders}:state", "fence").as<std::string>();
   proxy.deliver_delayed();
-  ASSERT_TRUE(eventually([&] { return scene_.redis("HGET", "{orders}:state", "fence").as<std::string>() != fence; }));
+  ASSERT_TRUE(eventually(
+      [&] { return scene_.redis("HGET", "{orders}:state", "fence").as<std::string>() != fence; }));
   EXPECT_TRUE(eventually([&] { return !scene_.exists("orders"); })) << "long before its lease ends";
 }
 
@@ -210,7 +216,8 @@ TEST_P(LockFaultsTest, AcquireThatStaysInDoubtIsGivenBackInTheBackground) {
   EXPECT_LE(took, 200ms + stall);
   scene_.server.resume();
   // The server has read the request and runs it now.
-  EXPECT_TRUE(eventually([&] { return scene_.exists("{orders}:state") && !scene_.exists("orders"); }));
+  EXPECT_TRUE(
+      eventually([&] { return scene_.exists("{orders}:state") && !scene_.exists("orders"); }));
   EXPECT_TRUE(lock_.try_acquire_for(5s)) << "long before the lease of a minute";
 }
 
@@ -222,7 +229,9 @@ TEST_P(LockFaultsTest, AcquireThatStaysInDoubtForLongerThanItsLeaseIsGivenBackTo
   EXPECT_THROW((void)impatient.try_acquire(), InDoubt);
   std::this_thread::sleep_for(1500ms);  // longer than the lease and than a grant
   scene_.server.resume();
-  ASSERT_TRUE(eventually([&] { return scene_.redis("HGET", "{orders}:state", "fence").as<std::uint64_t>() > before; }));
+  ASSERT_TRUE(eventually([&] {
+    return scene_.redis("HGET", "{orders}:state", "fence").as<std::uint64_t>() > before;
+  }));
   EXPECT_TRUE(eventually([&] { return !scene_.exists("orders"); }));
   EXPECT_EQ(scene_.redis("HGET", "{orders}:state", "released").as<std::string>(),
             scene_.redis("HGET", "{orders}:state", "fence").as<std::string>())
@@ -255,8 +264,9 @@ TEST_P(LockFaultsTest, DeadlineHoldsOnAServerThatIsSilent) {
 TEST_P(LockFaultsTest, DeadlineHoldsOnAServerThatFallsSilentDuringTheWait) {
   auto const hold = lock_.try_acquire();
   Lock const other{scene_.client(), "orders"};
-  auto later =
-      std::async(std::launch::async, [&] { return time_of([&] { EXPECT_FALSE(other.try_acquire_for(500ms)); }); });
+  auto later = std::async(std::launch::async, [&] {
+    return time_of([&] { EXPECT_FALSE(other.try_acquire_for(500ms)); });
+  });
   scene_.await_waiters("orders", 1);
   scene_.server.pause();
   EXPECT_LE(later.get(), 500ms + stall);
@@ -267,7 +277,8 @@ TEST_P(LockFaultsTest, AbsentServerIsUnreachableWithinTheDeadlineAndTheLockWorks
   lock_.acquire().release();
   scene_.server.kill();
   EXPECT_LE(time_of([&] { EXPECT_THROW((void)lock_.try_acquire(), Unreachable); }), 1s + stall);
-  EXPECT_LE(time_of([&] { EXPECT_THROW((void)lock_.try_acquire_for(100ms), Unreachable); }), 100ms + stall);
+  EXPECT_LE(time_of([&] { EXPECT_THROW((void)lock_.try_acquire_for(100ms), Unreachable); }),
+            100ms + stall);
   EXPECT_THROW((void)lock_.acquire(), Unreachable);
   EXPECT_THROW((void)lock_.owner(), Unreachable);
   scene_.server.restart();
@@ -336,7 +347,9 @@ TEST_P(LockFaultsTest, RefusalsAreServerErrorsAndTheLockWorksAfterwards) {
       {"WRONGTYPE", {"LPUSH", "orders", "1"}, {"DEL", "orders"}},
       {"OOM", {"CONFIG", "SET", "maxmemory", "1"}, {"CONFIG", "SET", "maxmemory", "0"}},
       {"READONLY", {"REPLICAOF", "127.0.0.1", "1"}, {"REPLICAOF", "NO", "ONE"}},
-      {"NOPERM", {"ACL", "SETUSER", "default", "-evalsha", "-eval"}, {"ACL", "SETUSER", "default", "+@all"}},
+      {"NOPERM",
+       {"ACL", "SETUSER", "default", "-evalsha", "-eval"},
+       {"ACL", "SETUSER", "default", "+@all"}},
   };
   auto const say = [&](std::vector<std::string> const& words) {
     std::vector<Argument> const arguments{words.begin(), words.end()};
@@ -391,7 +404,8 @@ TEST_P(LockFaultsTest, WaiterThatMayNotSubscribeIsToldSoAndIsNotInTheQueue) {
   auto hold = lock_.try_acquire();
   Lock const other{scene_.client(), "orders"};
   std::string text;
-  auto const took = time_of([&] { text = error_of([&] { (void)other.try_acquire_for(long_enough); }); });
+  auto const took =
+      time_of([&] { text = error_of([&] { (void)other.try_acquire_for(long_enough); }); });
   EXPECT_THAT(text, HasSubstr("NOPERM"));
   EXPECT_LE(took, 2s + stall);
   EXPECT_EQ(scene_.waiters("orders"), 0);
@@ -444,9 +458,10 @@ TEST_P(LockFaultsTest, WrongPasswordIsAServerError) {
 
 TEST(LockOnLoadingServerTest, IsToldThatItLoadsAndWorksWhenItHasLoaded) {
   // Loading takes as long as we say, so much for each key; and it looks at its sockets meanwhile.
-  support::LockScene scene{3,
-                           {.arguments = {"--key-load-delay", "400", "--loading-process-events-interval-bytes", "1024"},
-                            .persistent = true}};
+  support::LockScene scene{
+      3,
+      {.arguments = {"--key-load-delay", "400", "--loading-process-events-interval-bytes", "1024"},
+       .persistent = true}};
   auto preload = scene.client();
   for (int i = 0; i < 5'000; i += 500) {
     auto many = preload.pipeline();
@@ -472,7 +487,8 @@ TEST(LockOnLoadingServerTest, IsToldThatItLoadsAndWorksWhenItHasLoaded) {
 }
 
 TEST(LockOnStrangeServerTest, AnswerThatIsNoneOfOursIsAShapeErrorAndNoHold) {
-  for (std::string const answer : {":1\r\n", "$2\r\nno\r\n", "*0\r\n", "*2\r\n:1\r\n$3\r\nabc\r\n", "*1\r\n:0\r\n"}) {
+  for (std::string const answer :
+       {":1\r\n", "$2\r\nno\r\n", "*0\r\n", "*2\r\n:1\r\n$3\r\nabc\r\n", "*1\r\n:0\r\n"}) {
     support::FakeServer const server{"EVALSHA", answer};
     Lock const lock{Client{server.url()}, "orders"};
     EXPECT_THROW((void)lock.try_acquire(), ShapeError) << answer;

@@ -1,4 +1,5 @@
-// src/lua/lock/*.lua, each alone: what the server does with the questions of clients that are not there.
+// src/lua/lock/*.lua, each alone: what the server does with the questions of clients that are not
+// there.
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -46,22 +47,28 @@ class LockScriptsTest : public ::testing::Test {
     support::Wire wire_;
   };
 
-  Answer acquire(std::string const& token, Join join = Join::no, std::chrono::milliseconds lease = 10s) {
-    auto const reply = redis_.run(scripts::lock_acquire, {"orders", "{orders}:waiters", "{orders}:state"}, token,
-                                  lease.count(), join == Join::yes ? 1 : 0, 1000);
+  Answer acquire(std::string const& token, Join join = Join::no,
+                 std::chrono::milliseconds lease = 10s) {
+    auto const reply =
+        redis_.run(scripts::lock_acquire, {"orders", "{orders}:waiters", "{orders}:state"}, token,
+                   lease.count(), join == Join::yes ? 1 : 0, 1000);
     if (reply[0].as<int>() == 1) return {.held = true, .fence = reply[1].as<std::uint64_t>()};
-    return {.left = reply[1].as<long long>(), .leads = reply[2].as<bool>(), .owner = reply[3].as<std::string>()};
+    return {.left = reply[1].as<long long>(),
+            .leads = reply[2].as<bool>(),
+            .owner = reply[3].as<std::string>()};
   }
   Answer wait(std::string const& token) { return acquire(token, Join::yes); }
   /// After `yield_after` hand-offs the key is left free.
   int release(std::string const& token, int yield_after = 0, std::chrono::milliseconds moment = 10s,
               std::uint64_t fence = 0) {
     return redis_
-        .run(scripts::lock_release, {"orders", "{orders}:waiters", "{orders}:state"}, token, 1000, yield_after,
-             moment.count(), fence)
+        .run(scripts::lock_release, {"orders", "{orders}:waiters", "{orders}:state"}, token, 1000,
+             yield_after, moment.count(), fence)
         .as<int>();
   }
-  int release_hold(std::string const& token, std::uint64_t fence) { return release(token, 0, 1ms, fence); }
+  int release_hold(std::string const& token, std::uint64_t fence) {
+    return release(token, 0, 1ms, fence);
+  }
   int renew(std::string const& token, std::chrono::milliseconds lease) {
     return redis_.run(scripts::lock_renew, {"orders"}, token, lease.count()).as<int>();
   }
@@ -82,7 +89,8 @@ class LockScriptsTest : public ::testing::Test {
 };
 
 TEST_F(LockScriptsTest, AllOfThemMayBeRunTwiceAndSaySo) {
-  for (auto const& script : {scripts::lock_acquire, scripts::lock_release, scripts::lock_renew, scripts::lock_owner}) {
+  for (auto const& script :
+       {scripts::lock_acquire, scripts::lock_release, scripts::lock_renew, scripts::lock_owner}) {
     EXPECT_TRUE(script.repeatable()) << script.source().substr(0, script.source().find('\n'));
     EXPECT_EQ(redis_.command("SCRIPT", "LOAD", script.source()).as<std::string>(), script.sha1());
   }

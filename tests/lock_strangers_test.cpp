@@ -21,7 +21,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using std::chrono::steady_clock;
-using support::eventually;
 using support::LockSceneTest;
 using support::long_enough;
 using support::Waiting;
@@ -38,7 +37,8 @@ class LockStrangersTest : public LockSceneTest {
   Lock const lock_{scene_.client(), "orders"};
 };
 
-INSTANTIATE_TEST_SUITE_P(Protocol, LockStrangersTest, ::testing::Values(3, 2), support::protocol_name);
+INSTANTIATE_TEST_SUITE_P(Protocol, LockStrangersTest, ::testing::Values(3, 2),
+                         support::protocol_name);
 
 TEST_P(LockStrangersTest, TheirLockIsRespected) {
   ASSERT_TRUE(set());
@@ -56,7 +56,8 @@ TEST_P(LockStrangersTest, OurLockIsRespectedByThem) {
   auto hold = lock_.try_acquire();
   EXPECT_FALSE(set());
   EXPECT_FALSE(setnx());
-  EXPECT_GT(scene_.redis("TTL", "orders").as<int>(), 0) << "or the classic code would shorten its lease";
+  EXPECT_GT(scene_.redis("TTL", "orders").as<int>(), 0)
+      << "or the classic code would shorten its lease";
   hold.reset();
   EXPECT_TRUE(setnx());
 }
@@ -73,7 +74,8 @@ TEST_P(LockStrangersTest, TheirReleaseIsNoticedByAWaiterWithoutPolling) {
     auto const released = steady_clock::now();
     scene_.redis("DEL", "orders");
     auto const hold = later.get();
-    took.push_back(std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - released));
+    took.push_back(
+        std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - released));
     ASSERT_TRUE(hold);
     EXPECT_LE(scene_.count().all, 1 + 3 + 1) << "a look at the key, and the acquisition";
   }
@@ -170,7 +172,8 @@ TEST_P(LockStrangersTest, WaiterAsksOnceASecondWhereItMayNotHaveKeysTracked) {
 /// Asks each millisecond, and holds for a moment when it has it, until the end of the scope.
 class Poller {
  public:
-  explicit Poller(Client redis) : thread_{[this, redis](std::stop_token const& stop) mutable { poll(redis, stop); }} {}
+  explicit Poller(Client redis)
+      : thread_{[this, redis](std::stop_token const& stop) mutable { poll(redis, stop); }} {}
 
   [[nodiscard]] int turns() const { return turns_; }
 
@@ -189,7 +192,8 @@ class Poller {
   std::jthread thread_;
 };
 
-/// Sixteen wait and hold for a moment each. What the poller had by the time when the last of them held.
+/// Sixteen wait and hold for a moment each. What the poller had by the time when the last of them
+/// held.
 int turns_of_a_poller_among_sixteen(support::LockScene& scene, LockOptions const& options) {
   Lock const lock{scene.client(), "orders", options};
   auto hold = std::make_optional(lock.acquire());
@@ -214,7 +218,8 @@ TEST_P(LockStrangersTest, PollerNeverFindsTheKeyFreeWhileOthersWait) {
 }
 
 TEST_P(LockStrangersTest, PollerGetsItsTurnAfterABoundedRunWhenAskedFor) {
-  EXPECT_GE(turns_of_a_poller_among_sixteen(scene_, {.yield_to_foreign = 4, .yield_for = 500ms}), 1);
+  EXPECT_GE(turns_of_a_poller_among_sixteen(scene_, {.yield_to_foreign = 4, .yield_for = 500ms}),
+            1);
 }
 
 TEST_P(LockStrangersTest, PollerAndWaitersExcludeOneAnother) {
@@ -223,12 +228,13 @@ TEST_P(LockStrangersTest, PollerAndWaitersExcludeOneAnother) {
   {
     std::vector<std::jthread> users;
     for (int i = 0; i < 4; ++i) {
-      users.emplace_back([&, lock = Lock{scene_.client(), "orders", {.yield_to_foreign = 5, .yield_for = 20ms}}] {
-        while (polled < 5) {
-          auto const hold = lock.acquire();
-          resource.use();
-        }
-      });
+      users.emplace_back(
+          [&, lock = Lock{scene_.client(), "orders", {.yield_to_foreign = 5, .yield_for = 20ms}}] {
+            while (polled < 5) {
+              auto const hold = lock.acquire();
+              resource.use();
+            }
+          });
     }
     users.emplace_back([&, redis = scene_.client()]() mutable {
       while (polled < 5) {

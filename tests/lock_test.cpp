@@ -33,8 +33,10 @@ using support::Waiting;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-static_assert(!std::is_constructible_v<Lock, std::string_view, Client>, "client first, then the name");
-static_assert(std::is_nothrow_move_constructible_v<Lock> && std::is_copy_constructible_v<Lock>, "a name, not a proof");
+static_assert(!std::is_constructible_v<Lock, std::string_view, Client>,
+              "client first, then the name");
+static_assert(std::is_nothrow_move_constructible_v<Lock> && std::is_copy_constructible_v<Lock>,
+              "a name, not a proof");
 
 struct LockSubject {
   using Inside = std::optional<Hold>;
@@ -42,7 +44,9 @@ struct LockSubject {
     return std::make_unique<Lock>(client, name);
   }
   static Inside try_enter(Lock& lock) { return lock.try_acquire(); }
-  static Inside try_enter_for(Lock& lock, std::chrono::milliseconds longest) { return lock.try_acquire_for(longest); }
+  static Inside try_enter_for(Lock& lock, std::chrono::milliseconds longest) {
+    return lock.try_acquire_for(longest);
+  }
   static Inside enter(Lock& lock) { return lock.acquire(); }
 };
 
@@ -68,10 +72,13 @@ std::string refusal_of(std::string_view name, LockOptions const& options = {}) {
   return "accepted";
 }
 
-TEST(LockArgumentsTest, EmptyNameIsRefused) { EXPECT_THAT(refusal_of(""), HasSubstr("the name is empty")); }
+TEST(LockArgumentsTest, EmptyNameIsRefused) {
+  EXPECT_THAT(refusal_of(""), HasSubstr("the name is empty"));
+}
 
 TEST(LockArgumentsTest, LeaseOutOfRangeIsRefusedSayingWhatWasGivenAndWhatIsAccepted) {
-  for (auto const lease : {0ms, -1ms, 9ms, std::chrono::milliseconds{24h} + 1ms, std::chrono::milliseconds::max()}) {
+  for (auto const lease :
+       {0ms, -1ms, 9ms, std::chrono::milliseconds{24h} + 1ms, std::chrono::milliseconds::max()}) {
     auto const refusal = refusal_of("orders", {.lease = lease});
     EXPECT_THAT(refusal, HasSubstr("\"orders\""));
     EXPECT_THAT(refusal, HasSubstr("the lease is " + std::to_string(lease.count()) + " ms"));
@@ -123,7 +130,8 @@ TEST_P(LockTest, KeepsNothingBesideTheKeyThatExpiresButItsStateAndWhileTheyWaitT
   Waiting later{theirs_};
   scene_.await_waiters("orders", 1);
   auto keys = scene_.redis("KEYS", "*").as<std::vector<std::string>>();
-  EXPECT_THAT(keys, ::testing::UnorderedElementsAre("orders", "{orders}:waiters", "{orders}:state"));
+  EXPECT_THAT(keys,
+              ::testing::UnorderedElementsAre("orders", "{orders}:waiters", "{orders}:state"));
   hold.reset();
   later.get().reset();
   keys = scene_.redis("KEYS", "*").as<std::vector<std::string>>();
@@ -248,7 +256,9 @@ TEST_P(LockTest, StopRequestedBeforehandStillTriesOnceAndDoesNotWait) {
   EXPECT_EQ(scene_.waiters("orders"), 0);
 }
 
-TEST_P(LockTest, StopTokenThatIsNeverUsedChangesNothing) { EXPECT_TRUE(ours_.acquire(std::stop_token{})); }
+TEST_P(LockTest, StopTokenThatIsNeverUsedChangesNothing) {
+  EXPECT_TRUE(ours_.acquire(std::stop_token{}));
+}
 
 TEST_P(LockTest, WaiterThatTimesOutIsOutOfTheQueueInTheSameCall) {
   auto const hold = ours_.try_acquire();
@@ -258,7 +268,8 @@ TEST_P(LockTest, WaiterThatTimesOutIsOutOfTheQueueInTheSameCall) {
 
 // ---- The queue ----
 
-/// Lets six wait one after the other, on what `lock` gives them, and says in which order they were served.
+/// Lets six wait one after the other, on what `lock` gives them, and says in which order they were
+/// served.
 template <class MakeLock>
 std::vector<int> order_of_service(support::LockScene& scene, Hold hold, MakeLock lock) {
   std::mutex mutex;
@@ -278,12 +289,15 @@ std::vector<int> order_of_service(support::LockScene& scene, Hold hold, MakeLock
 }
 
 TEST_P(LockTest, WaitersAreServedInTheOrderInWhichTheyCame) {
-  auto const order = order_of_service(scene_, ours_.acquire(), [&] { return Lock{scene_.client(), "orders"}; });
+  auto const order = order_of_service(scene_, ours_.acquire(), [&] {
+    return Lock{scene_.client(), "orders"};
+  });
   EXPECT_THAT(order, ElementsAre(0, 1, 2, 3, 4, 5));
 }
 
 TEST_P(LockTest, WaitersOfOneObjectAreServedInTheOrderInWhichTheyCame) {
-  EXPECT_THAT(order_of_service(scene_, ours_.acquire(), [&] { return theirs_; }), ElementsAre(0, 1, 2, 3, 4, 5));
+  EXPECT_THAT(order_of_service(scene_, ours_.acquire(), [&] { return theirs_; }),
+              ElementsAre(0, 1, 2, 3, 4, 5));
 }
 
 TEST_P(LockTest, ReleaseGivesTheLockToTheFirstWaiterBeforeItReturns) {
@@ -309,7 +323,8 @@ TEST_P(LockTest, WaiterThatIsDeafIsPassedOver) {
 
 TEST_P(LockTest, ReleaseFreesTheKeyWhenAllWaitersAreDeaf) {
   auto hold = ours_.try_acquire();
-  scene_.redis("ZADD", "{orders}:waiters", 0, "0123456789abcdef/1/1/host/dead", 1, "0123456789abcdef/2/1/host/dead");
+  scene_.redis("ZADD", "{orders}:waiters", 0, "0123456789abcdef/1/1/host/dead", 1,
+               "0123456789abcdef/2/1/host/dead");
   EXPECT_EQ(hold->release(), Release::released);
   EXPECT_FALSE(scene_.exists("orders"));
   EXPECT_EQ(scene_.waiters("orders"), 0);
@@ -386,7 +401,8 @@ TEST_P(LockTest, OwnerIsTheHoldersProcessAndClientWithItsTimes) {
   EXPECT_EQ(owner->token, scene_.value("orders"));
   EXPECT_EQ(owner->waiters, 1U);
   ASSERT_TRUE(owner->since && owner->lease_left);
-  EXPECT_GE(*owner->since, before - 1ms);  // the server's clock is this machine's, in whole milliseconds
+  EXPECT_GE(*owner->since,
+            before - 1ms);  // the server's clock is this machine's, in whole milliseconds
   EXPECT_LE(*owner->since, std::chrono::system_clock::now());
   EXPECT_GT(*owner->lease_left, 0ms);
   EXPECT_LE(*owner->lease_left, 10s);

@@ -35,7 +35,8 @@ using support::time_of;
 using ::testing::IsEmpty;
 
 template <class M>
-concept TimedLockable = requires(M& mutex, std::chrono::milliseconds wait, std::chrono::system_clock::time_point time) {
+concept TimedLockable = requires(M& mutex, std::chrono::milliseconds wait,
+                                 std::chrono::system_clock::time_point time) {
   { mutex.lock() } -> std::same_as<void>;
   { mutex.try_lock() } -> std::same_as<bool>;
   { mutex.unlock() }
@@ -44,7 +45,8 @@ concept TimedLockable = requires(M& mutex, std::chrono::milliseconds wait, std::
   { mutex.try_lock_until(time) } -> std::same_as<bool>;
 };
 static_assert(TimedLockable<Mutex>);
-static_assert(!std::is_copy_constructible_v<Mutex> && !std::is_move_constructible_v<Mutex>, "as any mutex");
+static_assert(!std::is_copy_constructible_v<Mutex> && !std::is_move_constructible_v<Mutex>,
+              "as any mutex");
 
 struct MutexSubject {
   using Inside = std::unique_lock<Mutex>;
@@ -52,7 +54,9 @@ struct MutexSubject {
     return std::make_unique<Mutex>(client, name);
   }
   static Inside try_enter(Mutex& mutex) { return Inside{mutex, std::try_to_lock}; }
-  static Inside try_enter_for(Mutex& mutex, std::chrono::milliseconds longest) { return Inside{mutex, longest}; }
+  static Inside try_enter_for(Mutex& mutex, std::chrono::milliseconds longest) {
+    return Inside{mutex, longest};
+  }
   static Inside enter(Mutex& mutex) { return Inside{mutex}; }
 };
 
@@ -128,7 +132,8 @@ TEST_P(MutexTest, WaitEndsAtItsDeadlineWhoeverHolds) {
 }
 
 TEST_P(MutexTest, TimesOfAnyLengthAreAccepted) {
-  for (auto const wait : {std::chrono::hours::min(), std::chrono::hours{0}, std::chrono::hours::max()}) {
+  for (auto const wait :
+       {std::chrono::hours::min(), std::chrono::hours{0}, std::chrono::hours::max()}) {
     ASSERT_TRUE(mutex_.try_lock_for(wait));
     mutex_.unlock();
   }
@@ -210,7 +215,9 @@ TEST_P(MutexTest, ChildForkedWhileAThreadOfItsParentIsInsideWaitsForTheParent) {
 TEST_P(MutexTest, ChildForkedInsideGoesOnInsideWithoutAHoldUntilItLeaves) {
   std::unique_lock guard{mutex_};
   EXPECT_EQ(support::in_child([&] {
-              auto const enter = [&] { return std::async([&] { return bool{std::unique_lock{mutex_, 20ms}}; }).get(); };
+              auto const enter = [&] {
+                return std::async([&] { return bool{std::unique_lock{mutex_, 20ms}}; }).get();
+              };
               std::string const inside = enter() ? "in" : "out";
               guard.unlock();
               return inside + (scene_.exists("orders") ? ", still the parent's" : ", freed");

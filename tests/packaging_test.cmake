@@ -1,6 +1,7 @@
-# Installs tandem, then builds and runs tests/consumer against what was installed and nothing else: once as
-# find_package(tandem) finds it, once as pkg-config does.
-#   cmake -D linkage=static|shared -D root=... -D build=<the build tree ctest runs in> -D scratch=... -P ...
+# Installs tandem, then builds and runs tests/consumer against what was installed and nothing else:
+# once as find_package(tandem) finds it, once as pkg-config does.
+#   cmake -D linkage=static|shared -D root=... -D build=<the build tree ctest runs in> -D
+#   scratch=... -P ...
 # The linkage that <build> does not have is built beside it, unoptimised, and kept for the next run.
 cmake_minimum_required(VERSION 3.25)
 

@@ -1,5 +1,5 @@
-# Fails when the README's first C++ block is not examples/readme.cpp, letter for letter: what a newcomer copies
-# is what we compile and run.
+# Fails when the README's first C++ block is not examples/readme.cpp, letter for letter: what a
+# newcomer copies is what we compile and run.
 cmake_minimum_required(VERSION 3.25)
 cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
 file(READ "${root}/README.md" readme)

@@ -39,7 +39,8 @@ extern "C" int clock_gettime(clockid_t clock, timespec* out) noexcept {
   auto const result = static_cast<int>(::syscall(SYS_clock_gettime, clock, out));
   if (clock == CLOCK_BOOTTIME) {
     constexpr std::int64_t billion = 1'000'000'000;
-    auto const time = (stands_still ? 1000 * billion : out->tv_sec * billion + out->tv_nsec) + extra_nanoseconds;
+    auto const time =
+        (stands_still ? 1000 * billion : out->tv_sec * billion + out->tv_nsec) + extra_nanoseconds;
     *out = {time / billion, time % billion};
   }
   return result;
@@ -61,16 +62,20 @@ using Period = RollingCounter::Period;
 
 constexpr auto highest = std::numeric_limits<std::int64_t>::max();
 
-static_assert(std::is_copy_constructible_v<RollingCounter> && std::is_nothrow_move_constructible_v<RollingCounter>);
+static_assert(std::is_copy_constructible_v<RollingCounter> &&
+              std::is_nothrow_move_constructible_v<RollingCounter>);
 
 /// The commands of an add that takes the transaction, as commands_of() tells them.
 constexpr auto look_and_add = "evalsha 1, exec 1, get 2, incrby 1, multi 1, time 1, watch 1";
 constexpr auto look_and_add_on_a_new_connection =
     "evalsha 1, exec 1, get 2, hello 1, incrby 1, multi 1, time 1, watch 1";
-constexpr auto look_and_begin = "evalsha 1, exec 1, get 2, incrby 1, multi 1, set 1, time 1, watch 1";
-constexpr auto look_and_move = "evalsha 1, exec 1, get 2, incrby 1, multi 1, rename 2, set 2, time 1, watch 1";
+constexpr auto look_and_begin =
+    "evalsha 1, exec 1, get 2, incrby 1, multi 1, set 1, time 1, watch 1";
+constexpr auto look_and_move =
+    "evalsha 1, exec 1, get 2, incrby 1, multi 1, rename 2, set 2, time 1, watch 1";
 
-/// Time stands still, on the server and here, and passes when a test says so. It begins at half past six.
+/// Time stands still, on the server and here, and passes when a test says so. It begins at half
+/// past six.
 class RollingCounterTest : public ::testing::Test {
  protected:
   RollingCounterTest() {
@@ -96,7 +101,8 @@ class RollingCounterTest : public ::testing::Test {
   }
   /// The four keys, as "count, start, last, pstart".
   std::string keys(std::string const& name = "stats:web:sales") {
-    return get(name) + ", " + get(name + ":start") + ", " + get(name + ":last") + ", " + get(name + ":pstart");
+    return get(name) + ", " + get(name + ":start") + ", " + get(name + ":last") + ", " +
+           get(name + ":pstart");
   }
   static Options with_timeout(std::string const& url, std::chrono::milliseconds timeout) {
     auto options = Options::from_url(url);
@@ -179,7 +185,8 @@ TEST_F(RollingCounterTest, PeriodMayBeAnyNumberOfSeconds) {
   EXPECT_EQ(start_after_add(1min), "2026-11-23T06:30:00");
   EXPECT_EQ(start_after_add(15min), "2026-11-23T06:30:00");
   EXPECT_EQ(start_after_add(24h), "2026-11-23T00:00:00");
-  EXPECT_EQ(start_after_add(7 * 24h), "2026-11-19T00:00:00");  // weeks since 1970 begin on Thursdays
+  EXPECT_EQ(start_after_add(7 * 24h),
+            "2026-11-19T00:00:00");  // weeks since 1970 begin on Thursdays
   EXPECT_EQ(start_after_add(24h * 365'000), "1970-01-01T00:00:00");
 }
 
@@ -215,7 +222,8 @@ TEST_F(RollingCounterTest, BadPeriodIsRefusedBeforeAnyConversation) {
   for (auto const period : {0ms, -3600000ms, 999ms, 1500ms, -1ms}) {
     auto const make = [&] { RollingCounter const counter{nowhere, "a", "b", {.period = period}}; };
     EXPECT_THAT(text_of<std::invalid_argument>(make),
-                HasSubstr("a period of " + std::to_string(period.count()) + " ms; it is whole seconds, 1 or more"));
+                HasSubstr("a period of " + std::to_string(period.count()) +
+                          " ms; it is whole seconds, 1 or more"));
   }
 }
 
@@ -267,7 +275,8 @@ TEST_F(RollingCounterTest, RoundTripsAreOneWithinAPeriodAndTwoForATransaction) {
   pass(1h);
   EXPECT_EQ(round_trips_of([&] { sales.add(); }), 3);
   redis_.command("DEL", "stats:web:sales");
-  EXPECT_EQ(round_trips_of([&] { sales.add(); }), 3);  // the add, a look, and UNWATCH: the start is there
+  EXPECT_EQ(round_trips_of([&] { sales.add(); }),
+            3);  // the add, a look, and UNWATCH: the start is there
 }
 
 // ---- What is known of the time ----
@@ -344,17 +353,20 @@ TEST_F(RollingCounterTest, AddsOverARealChangeOfPeriodAreAllCounted) {
     std::atomic<std::int64_t> added = 0;
     std::array<std::thread, 4> threads;
     for (auto& thread : threads) {
-      thread = std::thread{[&, mine = RollingCounter{redis_, "real", std::to_string(round), {.period = 2s}}]() mutable {
-        while (mine.current().start == start) {
-          for (int n = 0; n < 10; ++n) mine.add(2), added += 2;
-        }
-        mine.add(2), added += 2;
-      }};
+      thread =
+          std::thread{[&, mine = RollingCounter{
+                              redis_, "real", std::to_string(round), {.period = 2s}}]() mutable {
+            while (mine.current().start == start) {
+              for (int n = 0; n < 10; ++n) mine.add(2), added += 2;
+            }
+            mine.add(2), added += 2;
+          }};
     }
     for (auto& thread : threads) thread.join();
     auto const now = counter.current();
     auto const before = counter.last().value();
-    if ((now.start != start + 2s || before.start != start) && round < 10) continue;  // the machine stalled
+    if ((now.start != start + 2s || before.start != start) && round < 10)
+      continue;  // the machine stalled
     EXPECT_EQ(before.start, start);
     EXPECT_GT(now.count, 0);
     EXPECT_EQ(before.count + now.count, added);
@@ -366,7 +378,8 @@ TEST_F(RollingCounterTest, AddsOverARealChangeOfPeriodAreAllCounted) {
 
 TEST_F(RollingCounterTest, MissingCountIsZeroWhenItIsMoved) {
   sales_.add(3);
-  redis_.command("MSET", "stats:web:sales:last", 99, "stats:web:sales:pstart", "2026-11-23T05:00:00");
+  redis_.command("MSET", "stats:web:sales:last", 99, "stats:web:sales:pstart",
+                 "2026-11-23T05:00:00");
   redis_.command("DEL", "stats:web:sales");
   pass(1h);
   EXPECT_EQ(sales_.last(), (Period{six, 0}));
@@ -402,7 +415,8 @@ TEST_F(RollingCounterTest, StartThatIsThereIsLeftWhenTheCountAloneWasGone) {
 
 TEST_F(RollingCounterTest, CountThatWasGoneIsMovedByTheNextAddWhenItsPeriodIsOver) {
   sales_.add(3);
-  set_server_clock(six + 1h);  // the clock here lags, as if the change had come between the add and the look
+  set_server_clock(
+      six + 1h);  // the clock here lags, as if the change had come between the add and the look
   redis_.command("DEL", "stats:web:sales");
   EXPECT_EQ(sales_.add(2), 2);
   EXPECT_EQ(keys(), "2, 2026-11-23T06:00:00, (nil), (nil)");
@@ -428,18 +442,19 @@ TEST_F(RollingCounterTest, AddThatCannotWriteTheMissingStartIsAcknowledgedAndThe
 }
 
 TEST_F(RollingCounterTest, MissingLastCountIsZeroWhereItsStartIsThere) {
-  redis_.command("MSET", "stats:web:sales", 1, "stats:web:sales:start", "2026-11-23T06:00:00", "stats:web:sales:pstart",
-                 "2026-11-23T04:00:00");
+  redis_.command("MSET", "stats:web:sales", 1, "stats:web:sales:start", "2026-11-23T06:00:00",
+                 "stats:web:sales:pstart", "2026-11-23T04:00:00");
   EXPECT_EQ(sales_.last(), (Period{six - 2h, 0}));
 }
 
 TEST_F(RollingCounterTest, StartThatIsNoTimeIsACodecErrorNamingItsKeyAndNothingIsChanged) {
-  for (auto const* text :
-       {"", "today", "2026-11-23T06:00", "2026-11-23 06:00:00", "2026-11-23T06:00:00.5", "2026-13-01T00:00:00",
-        "2026-02-29T00:00:00", "2026-11-00T00:00:00", "2026-11-23T24:00:00", "2026-11-23T06:60:00",
-        "2026-11-23T06:00:60", "2026-11-23T06:00:0x", "+026-11-23T06:00:00"}) {
+  for (auto const* text : {"", "today", "2026-11-23T06:00", "2026-11-23 06:00:00",
+                           "2026-11-23T06:00:00.5", "2026-13-01T00:00:00", "2026-02-29T00:00:00",
+                           "2026-11-00T00:00:00", "2026-11-23T24:00:00", "2026-11-23T06:60:00",
+                           "2026-11-23T06:00:60", "2026-11-23T06:00:0x", "+026-11-23T06:00:00"}) {
     redis_.command("MSET", "stats:web:sales", 1, "stats:web:sales:start", text);
-    EXPECT_THAT(text_of<CodecError>([&] { sales_.add(); }), HasSubstr("stats:web:sales:start")) << text;
+    EXPECT_THAT(text_of<CodecError>([&] { sales_.add(); }), HasSubstr("stats:web:sales:start"))
+        << text;
     EXPECT_THROW((void)sales_.current(), CodecError) << text;
     EXPECT_THROW((void)sales_.last(), CodecError) << text;
     EXPECT_EQ(keys(), "1, "s + text + ", (nil), (nil)");
@@ -465,7 +480,8 @@ TEST_F(RollingCounterTest, KeyOfAnotherTypeIsWrongtypeAndNothingIsChanged) {
   EXPECT_EQ(code_of([&] { sales_.add(); }), "WRONGTYPE");
   pass(1h);
   EXPECT_EQ(code_of([&] { sales_.add(); }), "WRONGTYPE");
-  EXPECT_THAT(text_of<ServerError>([&] { sales_.add(); }), HasSubstr("adding to stats:web:sales: WRONGTYPE"));
+  EXPECT_THAT(text_of<ServerError>([&] { sales_.add(); }),
+              HasSubstr("adding to stats:web:sales: WRONGTYPE"));
   EXPECT_EQ(code_of([&] { (void)sales_.current(); }), "WRONGTYPE");
   EXPECT_EQ(code_of([&] { (void)sales_.last(); }), "WRONGTYPE");
   EXPECT_EQ(redis_.command("LLEN", "stats:web:sales").as<int>(), 1);
@@ -485,7 +501,8 @@ TEST_F(RollingCounterTest, OverflowIsTheServersErrorAndTheCountStaysWhatItWas) {
   sales_.add(highest - 1);
   EXPECT_THAT(text_of<ServerError>([&] { sales_.add(2); }), HasSubstr("overflow"));
   RollingCounter another{redis_, "web", "sales"};
-  EXPECT_THAT(text_of<ServerError>([&] { another.add(2); }), HasSubstr("adding to stats:web:sales: ERR"));
+  EXPECT_THAT(text_of<ServerError>([&] { another.add(2); }),
+              HasSubstr("adding to stats:web:sales: ERR"));
   EXPECT_EQ(sales_.current(), (Period{six, highest - 1}));
   EXPECT_EQ(sales_.add(), highest);
 }
@@ -581,26 +598,32 @@ TEST_F(RollingCounterTest, SilentServerEndsACallAtItsDeadline) {
   Client impatient{with_timeout(server_.url(), 300ms)};
   RollingCounter known{impatient, "web", "sales"};
   RollingCounter unknown{impatient, "web", "sales"};
-  ASSERT_TRUE(support::eventually([&] { return code_of([&] { known.add(); }) == "none"; }));  // the machine may stall
+  ASSERT_TRUE(support::eventually(
+      [&] { return code_of([&] { known.add(); }) == "none"; }));  // the machine may stall
   auto const before = sales_.current().count;
   server_.pause();
   EXPECT_LT(support::time_of([&] { EXPECT_THROW(known.add(), InDoubt); }), 300ms + support::stall);
-  EXPECT_LT(support::time_of([&] { EXPECT_THROW(unknown.add(), Unreachable); }), 300ms + support::stall);
-  EXPECT_LT(support::time_of([&] { EXPECT_THROW((void)known.current(), Error); }), 300ms + support::stall);
+  EXPECT_LT(support::time_of([&] { EXPECT_THROW(unknown.add(), Unreachable); }),
+            300ms + support::stall);
+  EXPECT_LT(support::time_of([&] { EXPECT_THROW((void)known.current(), Error); }),
+            300ms + support::stall);
   server_.resume();
-  EXPECT_TRUE(support::eventually([&] { return sales_.current().count == before + 1; }));  // executed late, and once
+  EXPECT_TRUE(support::eventually(
+      [&] { return sales_.current().count == before + 1; }));  // executed late, and once
 }
 
 TEST_F(RollingCounterTest, CounterWorksAgainWhenTheServerDoes) {
   auto options = Options::from_url(server_.url());
   options.connect_timeout = 50ms;
   RollingCounter sales{Client{options}, "web", "sales"};
-  ASSERT_TRUE(support::eventually([&] { return code_of([&] { sales.add(5); }) == "none"; }));  // in those 50 ms
+  ASSERT_TRUE(support::eventually(
+      [&] { return code_of([&] { sales.add(5); }) == "none"; }));  // in those 50 ms
   server_.kill();
   EXPECT_THROW(sales.add(), Unreachable);
   EXPECT_THROW((void)sales.current(), Unreachable);
   server_.restart();
-  EXPECT_TRUE(support::eventually([&] { return code_of([&] { EXPECT_EQ(sales.add(), 1); }) == "none"; }));
+  EXPECT_TRUE(
+      support::eventually([&] { return code_of([&] { EXPECT_EQ(sales.add(), 1); }) == "none"; }));
   EXPECT_EQ(keys(), "1, 2026-11-23T06:00:00, (nil), (nil)");
 }
 
@@ -611,7 +634,8 @@ TEST_F(RollingCounterTest, RestartThatNobodyNoticedLeavesNoCountWithoutAStart) {
   EXPECT_EQ(keys(), "1, 2026-11-23T06:00:00, (nil), (nil)");
 }
 
-TEST_F(RollingCounterTest, AcknowledgedAddsAreCountedOnceWhileConnectionsAreKilledAndTheHourChanges) {
+TEST_F(RollingCounterTest,
+       AcknowledgedAddsAreCountedOnceWhileConnectionsAreKilledAndTheHourChanges) {
   std::atomic<std::int64_t> acknowledged = 0;
   std::atomic<std::int64_t> in_doubt = 0;
   std::atomic<bool> done = false;

@@ -46,15 +46,16 @@ std::vector<std::string> split(std::string const& text) {
 /// Which of a command's arguments are keys: so many from the first on.
 std::size_t keys_of(std::string const& command, std::size_t arguments) {
   static std::set<std::string> const none{"'TIME'", "'PUBLISH'", "'SPUBLISH'"};
-  static std::set<std::string> const two{"'RENAME'", "'RENAMENX'", "'COPY'", "'LMOVE'", "'SMOVE'", "'RPOPLPUSH'"};
+  static std::set<std::string> const two{"'RENAME'", "'RENAMENX'", "'COPY'",
+                                         "'LMOVE'",  "'SMOVE'",    "'RPOPLPUSH'"};
   static std::set<std::string> const all{"'DEL'", "'UNLINK'", "'EXISTS'", "'MGET'", "'TOUCH'"};
   if (none.contains(command)) return 0;
   if (two.contains(command)) return 2;
   return all.contains(command) ? arguments : 1;
 }
 
-/// The calls of a script that name a key by anything but KEYS, or a local variable that is one of KEYS: where keys are made
-/// of other texts, a cluster cannot tell where the script belongs.
+/// The calls of a script that name a key by anything but KEYS, or a local variable that is one of
+/// KEYS: where keys are made of other texts, a cluster cannot tell where the script belongs.
 std::vector<std::string> strange_keys(std::string_view source) {
   auto const body = std::regex_replace(std::string{source}, std::regex{"--[^\n]*"}, "");
   std::regex const one_of_keys{R"(KEYS\[\w+\]|unpack\(KEYS\))"};
@@ -73,9 +74,11 @@ std::vector<std::string> strange_keys(std::string_view source) {
   std::regex const call{R"(redis\.p?call\()"};
   for (std::sregex_iterator at{body.begin(), body.end(), call}, end; at != end; ++at) {
     auto const words = split(at->suffix());
-    bool strange = words[0].find_first_of("'\"") != 0;  // a command that is computed may be anything
+    bool strange =
+        words[0].find_first_of("'\"") != 0;  // a command that is computed may be anything
     for (std::size_t i = 1; i <= keys_of(words[0], words.size() - 1); ++i) {
-      strange = strange || i >= words.size() || !(names.contains(words[i]) || std::regex_match(words[i], one_of_keys));
+      strange = strange || i >= words.size() ||
+                !(names.contains(words[i]) || std::regex_match(words[i], one_of_keys));
     }
     if (strange) out.push_back(at->str() + at->suffix().str().substr(0, 40));
   }
@@ -86,7 +89,9 @@ TEST(ScriptsTest, EverySha1IsTheOneTheServerKnowsItBy) {
   testing::RedisServer const server;
   Connection wire{server.url()};
   for (auto const& each : scripts::all) {
-    EXPECT_EQ(wire.command("SCRIPT", "LOAD", each.script.source()).as<std::string>(), each.script.sha1()) << each.name;
+    EXPECT_EQ(wire.command("SCRIPT", "LOAD", each.script.source()).as<std::string>(),
+              each.script.sha1())
+        << each.name;
   }
 }
 
@@ -100,7 +105,8 @@ TEST(ScriptsTest, EveryNameIsItsOwn) {
 }
 
 TEST(ScriptsTest, NoneNamesAKeyOutsideKeys) {
-  for (auto const& each : scripts::all) EXPECT_THAT(strange_keys(each.script.source()), IsEmpty()) << each.name;
+  for (auto const& each : scripts::all)
+    EXPECT_THAT(strange_keys(each.script.source()), IsEmpty()) << each.name;
 }
 
 TEST(ScriptsTest, KeyOutsideKeysIsNoticed) {
@@ -108,20 +114,25 @@ TEST(ScriptsTest, KeyOutsideKeysIsNoticed) {
   EXPECT_THAT(strange_keys("redis.pcall('GET', ARGV[1])"), SizeIs(1));
   EXPECT_THAT(strange_keys("redis.call('GET', KEYS[1] .. ':more')"), SizeIs(1));
   EXPECT_THAT(strange_keys("local key = KEYS[1] .. ':more'\nredis.call('GET', key)"), SizeIs(1));
-  EXPECT_THAT(strange_keys("local token, key = ARGV[1], KEYS[1]\nredis.call('GET', token)"), SizeIs(1));
+  EXPECT_THAT(strange_keys("local token, key = ARGV[1], KEYS[1]\nredis.call('GET', token)"),
+              SizeIs(1));
   EXPECT_THAT(strange_keys("redis.call('RENAME', KEYS[1], KEYS[1] .. ':last')"), SizeIs(1));
   EXPECT_THAT(strange_keys("redis.call('DEL', KEYS[1], KEYS[2], 'third')"), SizeIs(1));
   EXPECT_THAT(strange_keys("redis.call(ARGV[1], KEYS[1])"), SizeIs(1));
-  EXPECT_THAT(strange_keys("return redis.call('SET', KEYS[1], redis.call('GET', 'inner'))"), SizeIs(1));
+  EXPECT_THAT(strange_keys("return redis.call('SET', KEYS[1], redis.call('GET', 'inner'))"),
+              SizeIs(1));
   EXPECT_THAT(strange_keys("redis.call('GET')"), SizeIs(1));
 }
 
 TEST(ScriptsTest, KeyOutOfKeysIsFine) {
   EXPECT_THAT(strange_keys("redis.call('SET', KEYS[1], 'a, (b) ]', 'PX', ARGV[1])"), IsEmpty());
-  EXPECT_THAT(strange_keys("local key, token = KEYS[1], ARGV[1]\nredis.call('GET', key)"), IsEmpty());
-  EXPECT_THAT(strange_keys("for i = 1, #KEYS do redis.pcall('GET', KEYS[i]) end"), IsEmpty());
-  EXPECT_THAT(strange_keys("redis.call('UNLINK', unpack(KEYS)) redis.call('TIME') -- redis.call('GET', 'x')"),
+  EXPECT_THAT(strange_keys("local key, token = KEYS[1], ARGV[1]\nredis.call('GET', key)"),
               IsEmpty());
+  EXPECT_THAT(strange_keys("for i = 1, #KEYS do redis.pcall('GET', KEYS[i]) end"), IsEmpty());
+  EXPECT_THAT(
+      strange_keys(
+          "redis.call('UNLINK', unpack(KEYS)) redis.call('TIME') -- redis.call('GET', 'x')"),
+      IsEmpty());
   EXPECT_THAT(strange_keys("redis.call('PUBLISH', 'channel', ARGV[1])"), IsEmpty());
 }
 

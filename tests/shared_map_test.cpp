@@ -30,7 +30,9 @@ struct Price {
 
 template <>
 struct tandem::Codec<Price> {
-  static std::string encode(Price const& price) { return price.currency + Codec<double>::encode(price.amount); }
+  static std::string encode(Price const& price) {
+    return price.currency + Codec<double>::encode(price.amount);
+  }
   static Price decode(std::string_view bytes) {
     if (bytes.size() < 4) throw CodecError{"a price was wanted"};
     return {std::string{bytes.substr(0, 3)}, Codec<double>::decode(bytes.substr(3))};
@@ -62,7 +64,8 @@ concept Iterates = requires(Map map) {
 };
 
 static_assert(Adds<Stock> && Adds<SharedMap<std::string, std::uint8_t>>);
-static_assert(!Adds<Texts> && !Adds<SharedMap<std::string, double>> && !Adds<SharedMap<std::string, bool>>);
+static_assert(!Adds<Texts> && !Adds<SharedMap<std::string, double>> &&
+              !Adds<SharedMap<std::string, bool>>);
 static_assert(Updates<Stock, int (*)(std::optional<std::int64_t>)>);
 static_assert(Updates<Stock, std::optional<std::int64_t> (*)(std::optional<std::int64_t>)>);
 static_assert(!Updates<Stock, std::string (*)(std::optional<std::int64_t>)>, "a text is no number");
@@ -70,7 +73,8 @@ static_assert(!Updates<Stock, std::int64_t (*)()>, "what is there has to be look
 static_assert(std::ranges::input_range<Stock> && std::ranges::input_range<Stock const>);
 static_assert(!std::is_copy_constructible_v<Stock::Iterator>, "it goes over the entries once");
 static_assert(Iterates<SharedMap<std::string_view, int>>);
-static_assert(!Iterates<SharedMap<std::pair<std::string_view, int>, int>>, "such a key can be written, not read");
+static_assert(!Iterates<SharedMap<std::pair<std::string_view, int>, int>>,
+              "such a key can be written, not read");
 static_assert(std::is_same_v<SharedMap<std::string_view, int>::key_type, std::string>);
 static_assert(!std::is_constructible_v<Stock, std::string, Client>);
 
@@ -87,24 +91,30 @@ class SharedMapTest : public ::testing::Test {
   }
 
   testing::RedisServer server_{};
-  Client redis_{with_timeout(server_.url(), 30s)};  // a sanitizer on a busy machine may need a while
+  Client redis_{
+      with_timeout(server_.url(), 30s)};  // a sanitizer on a busy machine may need a while
   Stock stock_{redis_, "stock"};
-  Client other_{with_timeout(server_.url(), 30s)};  // another process, as far as the server can tell
+  Client other_{
+      with_timeout(server_.url(), 30s)};  // another process, as far as the server can tell
 };
 
-/// What the server was asked for while `act` ran, as "evalsha 1, hget 2"; commands inside scripts count as well.
+/// What the server was asked for while `act` ran, as "evalsha 1, hget 2"; commands inside scripts
+/// count as well.
 std::string commands_of(Client& redis, std::function<void()> const& act) {
   redis.command("CONFIG", "RESETSTAT");
   act();
   auto const stats = redis.command("INFO", "commandstats").as<std::string>();
   std::map<std::string, std::string> calls;
-  for (auto at = stats.find("cmdstat_"); at != std::string::npos; at = stats.find("cmdstat_", at + 1)) {
+  for (auto at = stats.find("cmdstat_"); at != std::string::npos;
+       at = stats.find("cmdstat_", at + 1)) {
     auto const colon = stats.find(":calls=", at);
     auto const name = stats.substr(at + 8, colon - at - 8);
-    if (!name.starts_with("config")) calls[name] = stats.substr(colon + 7, stats.find(',', colon) - colon - 7);
+    if (!name.starts_with("config"))
+      calls[name] = stats.substr(colon + 7, stats.find(',', colon) - colon - 7);
   }
   std::string out;
-  for (auto const& [name, count] : calls) out.append(out.empty() ? "" : ", ").append(name).append(" ").append(count);
+  for (auto const& [name, count] : calls)
+    out.append(out.empty() ? "" : ", ").append(name).append(" ").append(count);
   return out;
 }
 
@@ -131,7 +141,8 @@ std::string codec_error_of(std::function<void()> const& act) {
 }
 
 /// Entries `prefix`0, `prefix`1, ... of one write.
-std::vector<std::pair<std::string, std::int64_t>> numbered(std::string const& prefix, std::int64_t count) {
+std::vector<std::pair<std::string, std::int64_t>> numbered(std::string const& prefix,
+                                                           std::int64_t count) {
   std::vector<std::pair<std::string, std::int64_t>> out;
   for (std::int64_t i = 0; i < count; ++i) out.emplace_back(prefix + std::to_string(i), i);
   return out;
@@ -181,7 +192,8 @@ TEST_F(SharedMapTest, HashIsReadableAndWritableByOtherClientsOfRedis) {
   EXPECT_EQ(hget("stock", "apple"), "3");
   redis_.command("HSET", "stock", "pear", "0042");
   EXPECT_EQ(stock_.get("pear"), 42);
-  EXPECT_EQ(redis_.command("KEYS", "*").as<std::vector<std::string>>(), std::vector<std::string>{"stock"});
+  EXPECT_EQ(redis_.command("KEYS", "*").as<std::vector<std::string>>(),
+            std::vector<std::string>{"stock"});
 }
 
 TEST_F(SharedMapTest, InsertStoresOnlyWhatIsAbsent) {
@@ -254,8 +266,10 @@ TEST_F(SharedMapTest, ManyEntriesAreErasedAndCounted) {
 // ---- Atomic changes ----
 
 TEST_F(SharedMapTest, UpdateStoresWhatTheFunctionMakesOfTheEntry) {
-  EXPECT_EQ(stock_.update("apple", [](std::optional<std::int64_t> n) { return n.value_or(10) + 1; }), 11);
-  EXPECT_EQ(stock_.update("apple", [](std::optional<std::int64_t> n) { return n.value_or(10) + 1; }), 12);
+  EXPECT_EQ(
+      stock_.update("apple", [](std::optional<std::int64_t> n) { return n.value_or(10) + 1; }), 11);
+  EXPECT_EQ(
+      stock_.update("apple", [](std::optional<std::int64_t> n) { return n.value_or(10) + 1; }), 12);
   EXPECT_EQ(stock_.get("apple"), 12);
 }
 
@@ -267,7 +281,8 @@ TEST_F(SharedMapTest, UpdateThatMakesNothingErasesTheEntry) {
   EXPECT_EQ(stock_.update("apple", sell), std::nullopt);
   EXPECT_EQ(stock_.update("pear", sell), 1);
   EXPECT_EQ(stock_.update("none", sell), std::nullopt);
-  EXPECT_EQ(stock_.get_many({"apple", "pear"}), (std::vector<std::optional<std::int64_t>>{std::nullopt, 1}));
+  EXPECT_EQ(stock_.get_many({"apple", "pear"}),
+            (std::vector<std::optional<std::int64_t>>{std::nullopt, 1}));
 }
 
 TEST_F(SharedMapTest, UpdateBeginsAgainWithWhatAnotherStoredMeanwhile) {
@@ -316,9 +331,11 @@ TEST_F(SharedMapTest, UpdateWhoseFunctionOutlivesTheDeadlineAppliesNothing) {
 
 TEST_F(SharedMapTest, UpdateWhoseFunctionThrowsAppliesNothing) {
   stock_.set("apple", 1);
-  EXPECT_THROW(
-      stock_.update("apple", [](std::optional<std::int64_t>) -> std::int64_t { throw std::domain_error{"no"}; }),
-      std::domain_error);
+  EXPECT_THROW(stock_.update("apple",
+                             [](std::optional<std::int64_t>) -> std::int64_t {
+                               throw std::domain_error{"no"};
+                             }),
+               std::domain_error);
   EXPECT_EQ(stock_.get("apple"), 1);
 }
 
@@ -382,9 +399,9 @@ TEST_F(SharedMapTest, AddThatOverflowsChangesNothing) {
 TEST_F(SharedMapTest, AddWhoseSumTheTypeCannotHoldThrowsCodecErrorNamingTheEntry) {
   SharedMap<std::string, std::uint8_t> small{redis_, "small"};
   EXPECT_EQ(small.add("n", 255), 255);
-  EXPECT_EQ(
-      codec_error_of([&] { small.add("n", 1); }),
-      "tandem: map \"small\", field \"n\": an integer from 0 to 255 was wanted, something else of length 3 is there");
+  EXPECT_EQ(codec_error_of([&] { small.add("n", 1); }),
+            "tandem: map \"small\", field \"n\": an integer from 0 to 255 was wanted, something "
+            "else of length 3 is there");
   EXPECT_EQ(small.add("n", -256), 0);
 }
 
@@ -419,7 +436,8 @@ TEST_F(SharedMapTest, KeysMayBePassedAndKeptAsViews) {
 }
 
 TEST_F(SharedMapTest, KeysValuesAndNamesAreBytes) {
-  for (auto const& bytes : {"\0"s, "a\0b"s, "\r\n"s, ""s, "\xff\xfe\x80"s, "{a} b{"s, "*1\r\n$4\r\nPING\r\n"s}) {
+  for (auto const& bytes :
+       {"\0"s, "a\0b"s, "\r\n"s, ""s, "\xff\xfe\x80"s, "{a} b{"s, "*1\r\n$4\r\nPING\r\n"s}) {
     Texts texts{redis_, "name " + bytes};
     texts.set(bytes, bytes);
     EXPECT_EQ(texts.get(bytes), bytes);
@@ -457,7 +475,8 @@ TEST_F(SharedMapTest, EachMemberIsOneCommand) {
   EXPECT_EQ(commands_of(other_, [&] { (void)stock_.size(); }), "hlen 1");
   EXPECT_EQ(commands_of(other_, [&] { stock_.add("apple", 1); }), "hincrby 1");
   EXPECT_EQ(commands_of(other_, [&] { stock_.set_many(numbered("n", 500)); }), "hset 1");
-  EXPECT_EQ(commands_of(other_, [&] { (void)stock_.get_many(keys_of(numbered("n", 500))); }), "hmget 1");
+  EXPECT_EQ(commands_of(other_, [&] { (void)stock_.get_many(keys_of(numbered("n", 500))); }),
+            "hmget 1");
   EXPECT_EQ(commands_of(other_, [&] { stock_.erase_many(keys_of(numbered("n", 500))); }), "hdel 1");
   EXPECT_EQ(commands_of(other_, [&] { stock_.erase("apple"); }), "hdel 1");
   EXPECT_EQ(commands_of(other_, [&] { stock_.set_many(numbered("n", 0)); }), "");
@@ -470,10 +489,14 @@ TEST_F(SharedMapTest, ScriptIsOneCommandAndUpdateIsAReadAndAScript) {
   stock_.update("apple", increment);  // the server learns the script
   stock_.clear();
   stock_.set("apple", 1);
-  EXPECT_EQ(commands_of(other_, [&] { stock_.update("apple", increment); }), "evalsha 1, hget 2, hset 1");
-  EXPECT_EQ(commands_of(other_, [&] { stock_.update("apple", [](auto n) { return *n; }); }), "hget 1");
-  EXPECT_EQ(commands_of(other_, [&] { (void)stock_.compare_exchange("apple", 2, 3); }), "evalsha 1, hget 1, hset 1");
-  EXPECT_EQ(commands_of(other_, [&] { (void)stock_.compare_exchange("apple", 2, 3); }), "evalsha 1, hget 1");
+  EXPECT_EQ(commands_of(other_, [&] { stock_.update("apple", increment); }),
+            "evalsha 1, hget 2, hset 1");
+  EXPECT_EQ(commands_of(other_, [&] { stock_.update("apple", [](auto n) { return *n; }); }),
+            "hget 1");
+  EXPECT_EQ(commands_of(other_, [&] { (void)stock_.compare_exchange("apple", 2, 3); }),
+            "evalsha 1, hget 1, hset 1");
+  EXPECT_EQ(commands_of(other_, [&] { (void)stock_.compare_exchange("apple", 2, 3); }),
+            "evalsha 1, hget 1");
   EXPECT_EQ(commands_of(other_, [&] { stock_.clear(); }), "evalsha 1, hlen 1, unlink 1");
 }
 
@@ -505,7 +528,8 @@ TEST_F(SharedMapTest, IterationOfASmallMapIsOneCommand) {
 
 TEST_F(SharedMapTest, IterationOfALargeMapTakesAboutACommandForAThousandEntries) {
   stock_.set_many(numbered("n", 20'000));
-  auto const commands = commands_of(other_, [&] { EXPECT_EQ(count_by_going_over(stock_), 20'000); });
+  auto const commands =
+      commands_of(other_, [&] { EXPECT_EQ(count_by_going_over(stock_), 20'000); });
   auto const scans = std::stoi(commands.substr(commands.find("hscan ") + 6));
   EXPECT_LE(scans, 30) << commands;
   EXPECT_TRUE(commands.ends_with("info 2")) << commands;
@@ -545,7 +569,8 @@ TEST_F(SharedMapTest, EntriesThatStayAreSeenOnceWhileTheTableGrows) {
   int step = 0;
   for (auto [key, value] : stock_) {
     ++seen[key];
-    if (++step % 50 == 0 && step <= 1000) stock_.set_many(numbered("new" + std::to_string(step) + ".", 500));
+    if (++step % 50 == 0 && step <= 1000)
+      stock_.set_many(numbered("new" + std::to_string(step) + ".", 500));
   }
   EXPECT_EQ(seen_once(seen, "stay", 700), 700);
   for (auto const& [key, times] : seen) EXPECT_EQ(times, 1) << key;
@@ -657,7 +682,8 @@ TEST_F(SharedMapTest, EntryThatCannotBeReadIsNamedAndIterationGoesOnBehindIt) {
     refusal += codec_error_of([&] { sum += (*it).second; });
   }
   EXPECT_EQ(sum, 6);
-  EXPECT_NE(refusal.find("map \"stock\", field \"bad\\x0a\": an integer"), std::string::npos) << refusal;
+  EXPECT_NE(refusal.find("map \"stock\", field \"bad\\x0a\": an integer"), std::string::npos)
+      << refusal;
   EXPECT_EQ(refusal.find("secret"), std::string::npos);
 }
 
@@ -677,7 +703,8 @@ TEST_F(SharedMapTest, UndecodableEntryThrowsCodecErrorNamingMapAndFieldAndStays)
       "9223372036854775807 was wanted, something else of length 6 is there"s;
   EXPECT_EQ(codec_error_of([&] { (void)stock_.get("apple"); }), wanted);
   EXPECT_EQ(codec_error_of([&] { (void)stock_.get_many({"pear", "apple"}); }), wanted);
-  EXPECT_EQ(codec_error_of([&] { stock_.update("apple", [](auto n) { return n.value_or(0); }); }), wanted);
+  EXPECT_EQ(codec_error_of([&] { stock_.update("apple", [](auto n) { return n.value_or(0); }); }),
+            wanted);
   EXPECT_EQ(codec_error_of([&] { (void)*stock_.begin(); }), wanted);
   EXPECT_FALSE(stock_.compare_exchange("apple", 1, 2));
   EXPECT_EQ(code_of([&] { stock_.add("apple", 1); }), "ERR");
@@ -688,7 +715,8 @@ TEST_F(SharedMapTest, UndecodableKeyThrowsCodecErrorNamingIt) {
   redis_.command("HSET", "ids", std::string(100, 'k'), "1");
   SharedMap<int, int> ids{redis_, "ids"};
   auto const refusal = codec_error_of([&] { (void)*ids.begin(); });
-  EXPECT_TRUE(refusal.starts_with("tandem: map \"ids\", field \"" + std::string(64, 'k') + "...\": an integer"))
+  EXPECT_TRUE(refusal.starts_with("tandem: map \"ids\", field \"" + std::string(64, 'k') +
+                                  "...\": an integer"))
       << refusal;
 }
 
@@ -721,7 +749,8 @@ TEST_F(SharedMapTest, KeyThatIsNoHashIsWrongtypeForEveryMemberAndIsLeftAlone) {
       [&] { stock_.add("a", 1); },
       [&] { (void)stock_.begin(); },
   };
-  for (std::size_t i = 0; i < members.size(); ++i) EXPECT_EQ(code_of(members[i]), "WRONGTYPE") << "member " << i;
+  for (std::size_t i = 0; i < members.size(); ++i)
+    EXPECT_EQ(code_of(members[i]), "WRONGTYPE") << "member " << i;
   EXPECT_EQ(redis_.command("GET", "stock").as<std::string>(), "mine");
 }
 
@@ -770,7 +799,8 @@ TEST_F(SharedMapTest, ErrorOfTheServerNamesTheCommandAndTheMap) {
     stock_.set("apple", 1);
     FAIL();
   } catch (ServerError const& error) {
-    EXPECT_TRUE(std::string_view{error.what()}.starts_with("HSET on stock: WRONGTYPE ")) << error.what();
+    EXPECT_TRUE(std::string_view{error.what()}.starts_with("HSET on stock: WRONGTYPE "))
+        << error.what();
   }
 }
 
@@ -822,9 +852,10 @@ TEST_F(SharedMapTest, ReadWhoseAnswerIsLostIsAskedAgain) {
   stock_.set_many(numbered("n", 3000));
   FaultProxy proxy{server_};
   Stock ours{Client{proxy.url()}, "stock"};
-  for (auto const fault :
-       {FaultProxy::Fault::cut_before_request, FaultProxy::Fault::cut_after_request, FaultProxy::Fault::cut_in_reply}) {
-    for (auto const* const command : {"HGET", "HMGET", "HEXISTS", "HLEN", "HSCAN", "HSCAN", "HSCAN", "INFO"}) {
+  for (auto const fault : {FaultProxy::Fault::cut_before_request,
+                           FaultProxy::Fault::cut_after_request, FaultProxy::Fault::cut_in_reply}) {
+    for (auto const* const command :
+         {"HGET", "HMGET", "HEXISTS", "HLEN", "HSCAN", "HSCAN", "HSCAN", "INFO"}) {
       proxy.next(command, fault);
     }
     EXPECT_EQ(ours.get("n1"), 1);
@@ -853,7 +884,8 @@ TEST_F(SharedMapTest, WriteWhoseAnswerIsLostIsInDoubtAndIsNotSentAgain) {
     proxy.next(write.command, FaultProxy::Fault::cut_after_request);
     EXPECT_EQ(commands_of(other_, [&] { EXPECT_THROW(write.act(), InDoubt); }), write.counted);
   }
-  EXPECT_EQ(stock_.get_many({"set", "insert", "add"}), (std::vector<std::optional<std::int64_t>>{1, std::nullopt, 1}));
+  EXPECT_EQ(stock_.get_many({"set", "insert", "add"}),
+            (std::vector<std::optional<std::int64_t>>{1, std::nullopt, 1}));
 }
 
 TEST_F(SharedMapTest, UpdateWhoseAnswerIsLostIsInDoubtAndAppliedOnce) {
@@ -921,7 +953,8 @@ TEST_F(SharedMapTest, KilledConnectionsUnderLoadLoseNoAcknowledgedWriteAndDouble
             stock_.set(own, number);
             if (stock_.get(own) != number) throw std::logic_error{"acknowledged and lost"};
           });
-          record(updates[i], [&] { stock_.update("all", [](auto n) { return n.value_or(0) + 1; }); });
+          record(updates[i],
+                 [&] { stock_.update("all", [](auto n) { return n.value_or(0) + 1; }); });
         }
       });
     }

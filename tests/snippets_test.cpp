@@ -25,7 +25,9 @@ struct Price {
 };
 template <>
 struct tandem::Codec<Price> {
-  static std::string encode(Price const& price) { return price.currency + std::to_string(price.amount); }
+  static std::string encode(Price const& price) {
+    return price.currency + std::to_string(price.amount);
+  }
   static Price decode(std::string_view bytes) {
     if (bytes.size() < 4) throw CodecError{"a price was wanted"};
     return {std::string{bytes.substr(0, 3)}, std::stod(std::string{bytes.substr(3)})};

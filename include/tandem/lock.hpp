@@ -17,7 +17,8 @@ namespace detail {
 
 struct LockKeys;
 
-/// So long from now; for ever where that would lie beyond the end of time, now for less than nothing.
+/// So long from now; for ever where that would lie beyond the end of time, now for less than
+/// nothing.
 template <class Rep, class Period>
 [[nodiscard]] Deadline deadline_in(std::chrono::duration<Rep, Period> wait) {
   using Seconds = std::chrono::duration<double>;
@@ -31,28 +32,33 @@ template <class Rep, class Period>
 
 /// How a lock behaves for those who acquire it through this object.
 struct LockOptions {
-  /// How long a hold lasts without renewal, and so how long others wait for a holder that died. From 10 ms to a day.
+  /// How long a hold lasts without renewal, and so how long others wait for a holder that died.
+  /// From 10 ms to a day.
   std::chrono::milliseconds lease{std::chrono::seconds{10}};
 
-  /// Whether the client's background thread renews the hold, at each third of its lease, until it is released. Without
-  /// it a hold ends with its first lease.
+  /// Whether the client's background thread renews the hold, at each third of its lease, until it
+  /// is released. Without it a hold ends with its first lease.
   bool renew = true;
 
-  /// After this many hand-offs in a row from waiter to waiter a release leaves the key free for `yield_for`, so that
-  /// clients that poll it (SETNX, other libraries) get their turn. 0: never; right where only tandem uses the name.
+  /// After this many hand-offs in a row from waiter to waiter a release leaves the key free for
+  /// `yield_for`, so that clients that poll it (SETNX, other libraries) get their turn. 0: never;
+  /// right where only tandem uses the name.
   unsigned yield_to_foreign = 0;
-  std::chrono::milliseconds yield_for{10};  ///< at least 1 ms; longer than the strangers' polling interval
+  std::chrono::milliseconds yield_for{
+      10};  ///< at least 1 ms; longer than the strangers' polling interval
 };
 
 /// Who holds a lock.
 struct Owner {
   std::string host{};  ///< empty for a stranger's lock, as are the next two
   int pid = 0;
-  std::string client_name{};                                     ///< Options::name of its client
-  std::string token{};                                           ///< the value of the key
-  std::optional<std::chrono::system_clock::time_point> since{};  ///< by the server's clock; none for a stranger's
-  std::optional<std::chrono::milliseconds> lease_left{};         ///< none: a stranger's lock that never expires
-  std::size_t waiters = 0;                                       ///< in the queue for it
+  std::string client_name{};  ///< Options::name of its client
+  std::string token{};        ///< the value of the key
+  std::optional<std::chrono::system_clock::time_point>
+      since{};  ///< by the server's clock; none for a stranger's
+  std::optional<std::chrono::milliseconds>
+      lease_left{};         ///< none: a stranger's lock that never expires
+  std::size_t waiters = 0;  ///< in the queue for it
 };
 
 /// At most one holder of a name at a time, among all threads of all processes that use it.
@@ -62,18 +68,19 @@ struct Owner {
 ///         charge(hold->fence());
 ///     }                                     // given back here, to the first waiter
 ///
-/// Waiters stand in a queue on the server and are woken one by one, in order: a release writes the lock in the first
-/// living waiter's name and tells it so. Nobody polls. A waiter that dies is passed over; a holder that dies is
-/// followed when its lease ends.
+/// Waiters stand in a queue on the server and are woken one by one, in order: a release writes the
+/// lock in the first living waiter's name and tells it so. Nobody polls. A waiter that dies is
+/// passed over; a holder that dies is followed when its lease ends.
 ///
-/// Take `Mutex` for the face of std::timed_mutex. To change data that live in Redis, a `Transaction` or a `Script` needs
-/// no lock at all.
+/// Take `Mutex` for the face of std::timed_mutex. To change data that live in Redis, a
+/// `Transaction` or a `Script` needs no lock at all.
 ///
-/// Not promised: survival of a failover to a replica that had not heard of the lock; see docs/locks.md. Re-entry: a
-/// thread that acquires what it holds waits for itself.
+/// Not promised: survival of a failover to a replica that had not heard of the lock; see
+/// docs/locks.md. Re-entry: a thread that acquires what it holds waits for itself.
 ///
-/// Strangers: a key set by SETNX + EXPIRE or SET NX PX under the same name is respected as a lock, and ours by them. A
-/// waiter gives a stranger's key that never expires (its owner died between the two commands) its own lease.
+/// Strangers: a key set by SETNX + EXPIRE or SET NX PX under the same name is respected as a lock,
+/// and ours by them. A waiter gives a stranger's key that never expires (its owner died between the
+/// two commands) its own lease.
 ///
 /// | state of the lock       | try_acquire    | acquire                         | release by a hold          |
 /// |-------------------------|----------------|---------------------------------|----------------------------|
@@ -82,35 +89,40 @@ struct Owner {
 /// | held by that hold       | -              | -                               | released                   |
 /// | held by another         | empty          | waits                           | taken_over                 |
 ///
-/// What a holder did before release() is done, in Redis and in memory it shares, when the next one holds.
+/// What a holder did before release() is done, in Redis and in memory it shares, when the next one
+/// holds.
 ///
 /// Shape:   string  `<name>`            the holder's token, with the lease as its expiry
 ///          zset    `{<name>}:waiters`  tokens in the order they came
-///          hash    `{<name>}:state`    fence, since, released, lost, run, yielding, moment; never expires
-///          channel `tandem:<client>`   grants to the waiters of one client
-///          A name with a hash tag of its own keeps it; so the locks "x" and "{x}", which exclude each other from nothing,
-///          share a queue and disturb each other: use one of the two. Stored layout
-///          since 0.1; changing it breaks running processes.
-/// Cost:    acquire and release 1 round trip and 1 command each; 2 to acquire after waiting. A waiter asks again at most
-///          once a second.
-/// Errors:  Unreachable; InDoubt (the lock is then given back in the background); ServerError. The constructor throws
-///          std::invalid_argument.
+///          hash    `{<name>}:state`    fence, since, released, lost, run, yielding, moment; never
+///          expires channel `tandem:<client>`   grants to the waiters of one client
+///          A name with a hash tag of its own keeps it; so the locks "x" and "{x}", which exclude
+///          each other from nothing, share a queue and disturb each other: use one of the two.
+///          Stored layout since 0.1; changing it breaks running processes.
+/// Cost:    acquire and release 1 round trip and 1 command each; 2 to acquire after waiting. A
+///          waiter asks again at most once a second.
+/// Errors:  Unreachable; InDoubt (the lock is then given back in the background); ServerError. The
+///          constructor throws std::invalid_argument.
 /// Threads: safe from several.
-/// Source:  src/lua/lock/; Redis documentation, "Distributed Locks" (a single instance); Kleppmann, "How to do
-///          distributed locking", 2016 (fences).
+/// Source:  src/lua/lock/; Redis documentation, "Distributed Locks" (a single instance); Kleppmann,
+///          "How to do distributed locking", 2016 (fences).
 /// See examples/lock.cpp.
 class Lock {
  public:
-  /// `name` is the key, to the byte. Throws std::invalid_argument for an empty name, a lease or moment out of range.
+  /// `name` is the key, to the byte. Throws std::invalid_argument for an empty name, a lease or
+  /// moment out of range.
   Lock(Client client, std::string_view name, LockOptions options = {});
 
-  /// Takes the lock if it is free now. Never waits for it; the server has Options::command_timeout to answer.
+  /// Takes the lock if it is free now. Never waits for it; the server has Options::command_timeout
+  /// to answer.
   [[nodiscard]] std::optional<Hold> try_acquire() const;
 
-  /// Waits until then, and up to 40 ms more for the server's last word. A wait that is over already is one try.
+  /// Waits until then, and up to 40 ms more for the server's last word. A wait that is over already
+  /// is one try.
   [[nodiscard]] std::optional<Hold> try_acquire_until(Deadline deadline) const;
   template <class Rep, class Period>
-  [[nodiscard]] std::optional<Hold> try_acquire_for(std::chrono::duration<Rep, Period> longest) const {
+  [[nodiscard]] std::optional<Hold> try_acquire_for(
+      std::chrono::duration<Rep, Period> longest) const {
     return try_acquire_until(detail::deadline_in(longest));
   }
 
@@ -129,7 +141,8 @@ class Lock {
 
  private:
   enum class Wait { no, yes };
-  [[nodiscard]] std::optional<Hold> take(Wait wait, Deadline deadline, std::stop_token const& stop) const;
+  [[nodiscard]] std::optional<Hold> take(Wait wait, Deadline deadline,
+                                         std::stop_token const& stop) const;
 
   Client client_;
   std::shared_ptr<detail::LockKeys const> keys_;

@@ -8,21 +8,23 @@
 
 namespace tandem {
 
-/// A `Lock` with the face of std::timed_mutex, for std::scoped_lock, std::unique_lock and code written for them.
+/// A `Lock` with the face of std::timed_mutex, for std::scoped_lock, std::unique_lock and code
+/// written for them.
 ///
 ///     tandem::Mutex mutex{redis, "orders:42"};
 ///     { std::scoped_lock guard{mutex}; }
 ///     if (std::unique_lock held{mutex, 200ms}) { }
 ///
-/// The same key and queue as `Lock`: either excludes the other. Threads that share the object exclude one another also
-/// while its hold has been lost to another process, as with any mutex. Not recursive.
+/// The same key and queue as `Lock`: either excludes the other. Threads that share the object
+/// exclude one another also while its hold has been lost to another process, as with any mutex. Not
+/// recursive.
 ///
-/// Not promised: what no mutex of the standard library has to promise, because it cannot be lost. A section that
-/// must know whether it still holds takes a `Lock` and asks its `Hold`. A hold that was lost meanwhile is reported at
-/// unlock() to Options::on_error.
+/// Not promised: what no mutex of the standard library has to promise, because it cannot be lost. A
+/// section that must know whether it still holds takes a `Lock` and asks its `Hold`. A hold that
+/// was lost meanwhile is reported at unlock() to Options::on_error.
 ///
-/// Processes: in the child of a fork it is as if freshly made, unless the thread that forked was inside: that one goes on
-/// inside, without a hold, until it unlocks.
+/// Processes: in the child of a fork it is as if freshly made, unless the thread that forked was
+/// inside: that one goes on inside, without a hold, until it unlocks.
 ///
 /// Cost:    as `Lock`.
 /// Errors:  lock() and the try functions throw as Lock::acquire does; unlock() never throws.
@@ -46,7 +48,8 @@ class Mutex {
   template <class Clock, class Duration>
   [[nodiscard]] bool try_lock_until(std::chrono::time_point<Clock, Duration> deadline) {
     using Seconds = std::chrono::duration<double>;  // whose range is that of every clock
-    return try_lock_for(Seconds{deadline.time_since_epoch()} - Seconds{Clock::now().time_since_epoch()});
+    return try_lock_for(Seconds{deadline.time_since_epoch()} -
+                        Seconds{Clock::now().time_since_epoch()});
   }
 
  private:

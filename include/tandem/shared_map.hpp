@@ -19,7 +19,7 @@
 
 namespace tandem {
 
-// -- the same in bytes: what SharedMap<K, V> says to the server ---------------------------------------------------
+// -- the same in bytes: what SharedMap<K, V> says to the server -----------------------------------
 
 namespace detail {
 
@@ -41,7 +41,8 @@ class SharedHash {
   bool erase(std::string_view field);
   std::size_t erase_many(std::span<std::string const> fields);
   void clear();
-  [[nodiscard]] bool replace(std::string_view field, std::string_view expected, std::string_view desired);
+  [[nodiscard]] bool replace(std::string_view field, std::string_view expected,
+                             std::string_view desired);
   long long add(std::string_view field, long long n);
 
   /// Throws `error` again, with the map and the field in its text.
@@ -51,8 +52,8 @@ class SharedHash {
   friend class HashUpdate;
   friend class HashScan;
 
-  [[nodiscard]] Reply ask(std::initializer_list<std::string_view> words, std::span<std::string const> more,
-                          bool repeatable) const;
+  [[nodiscard]] Reply ask(std::initializer_list<std::string_view> words,
+                          std::span<std::string const> more, bool repeatable) const;
   [[nodiscard]] Reply change(std::string_view field, std::optional<std::string_view> expected,
                              std::optional<std::string_view> desired, Deadline deadline) const;
 
@@ -106,9 +107,11 @@ class HashScan {
   std::unique_ptr<State> state_;
 };
 
-/// How a T is passed to a function: text as a view, so that literals and parts of strings need no copy.
+/// How a T is passed to a function: text as a view, so that literals and parts of strings need no
+/// copy.
 template <class T>
-using Passed = std::conditional_t<is_one_of<T, std::string, std::string_view>, std::string_view, T const&>;
+using Passed =
+    std::conditional_t<is_one_of<T, std::string, std::string_view>, std::string_view, T const&>;
 
 /// What a T is when it is read and kept.
 template <class T>
@@ -153,7 +156,7 @@ concept EntriesOf = requires(Range& range) {
 
 }  // namespace detail
 
-// -- the map ------------------------------------------------------------------------------------------------------
+// -- the map --------------------------------------------------------------------------------------
 
 /// A map that all processes see: one Redis hash of exactly this name.
 ///
@@ -162,30 +165,37 @@ concept EntriesOf = requires(Range& range) {
 ///     stock.update("apple", [](std::optional<std::int64_t> n) { return n.value_or(0) + 1; });
 ///     for (auto [key, value] : stock) { ... }
 ///
-/// Every member acts on the server at once and on one entry or one command's worth of them atomically; nothing is kept
-/// in the process. Other clients may use the same hash: `HGET stock apple` reads 4. K and V are any types that have a
-/// `Codec`; a K of std::string_view is a std::string wherever a key is given back.
+/// Every member acts on the server at once and on one entry or one command's worth of them
+/// atomically; nothing is kept in the process. Other clients may use the same hash: `HGET stock
+/// apple` reads 4. K and V are any types that have a `Codec`; a K of std::string_view is a
+/// std::string wherever a key is given back.
 ///
-/// Take `Counter` for one number, and a `Transaction` or a `Script` to change several entries that depend on each other.
+/// Take `Counter` for one number, and a `Transaction` or a `Script` to change several entries that
+/// depend on each other.
 ///
-/// Not promised: an order of the entries; a snapshot by iteration (it reads in chunks while others write). Writes are
-/// sent once: when the answer to one is lost, InDoubt says that it may have happened, and `contains`, `get` and so on
-/// tell what is there now. Reads are repeated.
+/// Not promised: an order of the entries; a snapshot by iteration (it reads in chunks while others
+/// write). Writes are sent once: when the answer to one is lost, InDoubt says that it may have
+/// happened, and `contains`, `get` and so on tell what is there now. Reads are repeated.
 ///
-/// Shape:   hash `<name>`: field = `Codec<K>`, value = `Codec<V>`. No other key, no expiry. Absent when it has no entry.
-///          Stored in Redis since 0.1; changing it breaks running processes of older versions.
+/// Shape:   hash `<name>`: field = `Codec<K>`, value = `Codec<V>`. No other key, no expiry. Absent
+///          when it has no entry. Stored in Redis since 0.1; changing it breaks running processes
+///          of older versions.
 /// Cost:    1 command in 1 round trip for every member that says nothing else.
-/// Errors:  std::invalid_argument for an empty name. Unreachable, InDoubt; ServerError, whose code is WRONGTYPE when
-///          the key is no hash; CodecError, naming map and field, for bytes that are no K or V: they stay as they are.
-///          What a Codec of yours throws besides goes through.
+/// Errors:  std::invalid_argument for an empty name. Unreachable, InDoubt; ServerError, whose code
+///          is WRONGTYPE when the key is no hash; CodecError, naming map and field, for bytes that
+///          are no K or V: they stay as they are. What a Codec of yours throws besides goes
+///          through.
 /// Threads: safe from several. A moved-from map may only be assigned to and destroyed.
 /// Source:  src/lua/shared_map/, docs/maps.md; Redis documentation, "SCAN guarantees".
 /// See examples/shared_map.cpp.
 template <class K, class V>
 class SharedMap {
-  static_assert(Encodable<K>, "the key has no tandem::Codec: specialise tandem::Codec<K>, see <tandem/core/codec.hpp>");
+  static_assert(
+      Encodable<K>,
+      "the key has no tandem::Codec: specialise tandem::Codec<K>, see <tandem/core/codec.hpp>");
   static_assert(Encodable<V> && Decodable<V>,
-                "the value has no tandem::Codec that writes and reads it (text is kept as std::string): specialise "
+                "the value has no tandem::Codec that writes and reads it (text is kept as "
+                "std::string): specialise "
                 "tandem::Codec<V>, see <tandem/core/codec.hpp>");
 
  public:
@@ -219,22 +229,25 @@ class SharedMap {
   /// Whether there was one.
   bool erase(detail::Passed<K> key) { return hash_.erase(detail::encoded<K>(key)); }
 
-  [[nodiscard]] bool contains(detail::Passed<K> key) const { return hash_.contains(detail::encoded<K>(key)); }
+  [[nodiscard]] bool contains(detail::Passed<K> key) const {
+    return hash_.contains(detail::encoded<K>(key));
+  }
 
   // -- atomic changes of one entry
 
-  /// Stores what `change` makes of the entry, if nobody else changed it meanwhile; else calls `change` again with what
-  /// is there now. Returns what was stored.
+  /// Stores what `change` makes of the entry, if nobody else changed it meanwhile; else calls
+  /// `change` again with what is there now. Returns what was stored.
   ///
-  /// `change` is given a std::optional<V>, empty when there is no such entry. It returns a V; or a std::optional<V>, of
-  /// which an empty one erases the entry, and is then the result. When it leaves the bytes as they were, nothing is
-  /// written. It may run several times, and may throw: then nothing was written.
+  /// `change` is given a std::optional<V>, empty when there is no such entry. It returns a V; or a
+  /// std::optional<V>, of which an empty one erases the entry, and is then the result. When it
+  /// leaves the bytes as they were, nothing is written. It may run several times, and may throw:
+  /// then nothing was written.
   ///
-  /// Cost:    2 round trips, HGET and a script; 1 more for each time that somebody else was first; 1 in all when
-  ///          nothing changes.
-  /// Errors:  Conflict when others, or `change` itself, took until Options::command_timeout: nothing was applied.
-  ///          InDoubt when the answer to the script was lost: the change was applied once or not at all, and is never
-  ///          applied twice.
+  /// Cost:    2 round trips, HGET and a script; 1 more for each time that somebody else was first;
+  ///          1 in all when nothing changes.
+  /// Errors:  Conflict when others, or `change` itself, took until Options::command_timeout:
+  ///          nothing was applied. InDoubt when the answer to the script was lost: the change was
+  ///          applied once or not at all, and is never applied twice.
   template <class Change>
   requires detail::ChangeOf<Change, V>
   auto update(detail::Passed<K> key, Change&& change) {
@@ -253,13 +266,17 @@ class SharedMap {
   }
 
   /// Stores `desired` if the entry is there and its bytes are those of `expected`; whether it did.
-  [[nodiscard]] bool compare_exchange(detail::Passed<K> key, detail::Passed<V> expected, detail::Passed<V> desired) {
-    return hash_.replace(detail::encoded<K>(key), detail::encoded<V>(expected), detail::encoded<V>(desired));
+  [[nodiscard]] bool compare_exchange(detail::Passed<K> key, detail::Passed<V> expected,
+                                      detail::Passed<V> desired) {
+    return hash_.replace(detail::encoded<K>(key), detail::encoded<V>(expected),
+                         detail::encoded<V>(desired));
   }
 
-  /// Adds `n`, which may be negative, to the entry, or to 0 where there is none; returns the new value.
+  /// Adds `n`, which may be negative, to the entry, or to 0 where there is none; returns the new
+  /// value.
   ///
-  /// Units:   a signed 64-bit sum, whatever V is; one that overflows it changes nothing and throws ServerError.
+  /// Units:   a signed 64-bit sum, whatever V is; one that overflows it changes nothing and throws
+  ///          ServerError.
   /// Errors:  CodecError when V cannot hold the sum, which is stored by then.
   V add(detail::Passed<K> key, std::int64_t n) requires detail::Integer<V> {
     auto const field = detail::encoded<K>(key);
@@ -268,22 +285,31 @@ class SharedMap {
 
   // -- many entries
 
-  /// Stores all of `entries`, pairs of key and value, atomically; the last of those with the same key. None: no command.
+  /// Stores all of `entries`, pairs of key and value, atomically; the last of those with the same
+  /// key. None: no command.
   void set_many(std::initializer_list<std::pair<K, V>> entries) { set_all_of(entries); }
   template <class Entries>
   requires detail::EntriesOf<Entries, K, V>
   void set_many(Entries&& entries) { set_all_of(entries); }
 
   /// One answer for each of `keys`, in order, all read at one moment. No keys: no command.
-  [[nodiscard]] std::vector<std::optional<V>> get_many(std::initializer_list<K> keys) const { return get_all_of(keys); }
+  [[nodiscard]] std::vector<std::optional<V>> get_many(std::initializer_list<K> keys) const {
+    return get_all_of(keys);
+  }
   template <class Keys>
   requires detail::KeysOf<Keys, K>
-  [[nodiscard]] std::vector<std::optional<V>> get_many(Keys&& keys) const { return get_all_of(keys); }
+  [[nodiscard]] std::vector<std::optional<V>> get_many(Keys&& keys) const {
+    return get_all_of(keys);
+  }
 
   /// Erases them atomically; how many there were. No keys: no command.
-  std::size_t erase_many(std::initializer_list<K> keys) { return hash_.erase_many(fields_of(keys)); }
+  std::size_t erase_many(std::initializer_list<K> keys) {
+    return hash_.erase_many(fields_of(keys));
+  }
   template <class Keys>
-  requires detail::KeysOf<Keys, K> std::size_t erase_many(Keys&& keys) { return hash_.erase_many(fields_of(keys)); }
+  requires detail::KeysOf<Keys, K> std::size_t erase_many(Keys&& keys) {
+    return hash_.erase_many(fields_of(keys));
+  }
 
   [[nodiscard]] std::size_t size() const { return hash_.size(); }
   [[nodiscard]] bool empty() const { return size() == 0; }
@@ -295,14 +321,16 @@ class SharedMap {
 
   /// Goes once over the entries, in no order. Single pass; move-only.
   ///
-  /// An entry that is there from begin() to the end is seen exactly once, whatever others add and erase meanwhile and
-  /// though the server may be restarted; one that comes or goes meanwhile is seen once or not at all. Each is as it
-  /// was when its chunk was read. Keys and values are decoded by `*`: when that throws CodecError, `++` goes on behind
-  /// the entry. After any other fault `++` may be tried again.
+  /// An entry that is there from begin() to the end is seen exactly once, whatever others add and
+  /// erase meanwhile and though the server may be restarted; one that comes or goes meanwhile is
+  /// seen once or not at all. Each is as it was when its chunk was read. Keys and values are
+  /// decoded by `*`: when that throws CodecError, `++` goes on behind the entry. After any other
+  /// fault `++` may be tried again.
   ///
-  /// Cost:    1 command (HSCAN) for a small map. For others about one for each 1000 entries, fewer at a time where they
-  ///          are large, and twice INFO, whose run id tells of a restart (where an ACL forbids INFO, entries may be
-  ///          missed after one); and memory for the fields seen so far.
+  /// Cost:    1 command (HSCAN) for a small map. For others about one for each 1000 entries, fewer
+  ///          at a time where they are large, and twice INFO, whose run id tells of a restart
+  ///          (where an ACL forbids INFO, entries may be missed after one); and memory for the
+  ///          fields seen so far.
   class Iterator {
    public:
     using iterator_concept = std::input_iterator_tag;
@@ -335,7 +363,8 @@ class SharedMap {
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
-  [[nodiscard]] std::optional<V> value_of(std::string_view field, std::optional<std::string_view> bytes) const {
+  [[nodiscard]] std::optional<V> value_of(std::string_view field,
+                                          std::optional<std::string_view> bytes) const {
     if (!bytes) return std::nullopt;
     return detail::decoded<V>(hash_, field, *bytes);
   }

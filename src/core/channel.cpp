@@ -13,8 +13,8 @@ std::string describe(std::span<std::string_view const> keys) {
 
 }  // namespace
 
-void add_script(CommandBuffer& out, Script const& script, bool by_sha1, std::span<std::string_view const> keys,
-                std::span<Argument const> arguments) {
+void add_script(CommandBuffer& out, Script const& script, bool by_sha1,
+                std::span<std::string_view const> keys, std::span<Argument const> arguments) {
   out.begin(3 + keys.size() + arguments.size());
   out.word(by_sha1 ? "EVALSHA" : "EVAL");
   out.word(by_sha1 ? script.sha1() : script.source());
@@ -25,8 +25,8 @@ void add_script(CommandBuffer& out, Script const& script, bool by_sha1, std::spa
 
 bool is_unknown_script(ReplyView reply) { return reply.error_text().starts_with("NOSCRIPT "); }
 
-Reply Channel::run(Script const& script, std::span<std::string_view const> keys, std::span<Argument const> arguments,
-                   Deadline deadline) {
+Reply Channel::run(Script const& script, std::span<std::string_view const> keys,
+                   std::span<Argument const> arguments, Deadline deadline) {
   auto const repeat = script.repeatable() ? Repeat::safe : Repeat::never;
   CommandBuffer command;
   add_script(command, script, true, keys, arguments);

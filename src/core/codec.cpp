@@ -24,7 +24,8 @@ bool parse(std::string_view bytes, Number& number) {
 
 /// The text never has the bytes themselves in it: they may be a secret, or a megabyte.
 [[noreturn]] void refuse_bytes(std::string_view bytes, std::string_view wanted) {
-  throw CodecError{fmt::format("{} was wanted, something else of length {} is there", wanted, bytes.size())};
+  throw CodecError{
+      fmt::format("{} was wanted, something else of length {} is there", wanted, bytes.size())};
 }
 
 }  // namespace
@@ -44,7 +45,8 @@ long long decode_signed(std::string_view bytes, long long low, long long high) {
 
 unsigned long long decode_unsigned(std::string_view bytes, unsigned long long high) {
   unsigned long long number = 0;
-  if (!parse(bytes, number) || number > high) refuse_bytes(bytes, fmt::format("an integer from 0 to {}", high));
+  if (!parse(bytes, number) || number > high)
+    refuse_bytes(bytes, fmt::format("an integer from 0 to {}", high));
   return number;
 }
 
@@ -56,7 +58,7 @@ void decode_real(std::string_view bytes, float& number) {
   if (!parse(bytes, number)) refuse_bytes(bytes, "a float");
 }
 
-// -- parts --------------------------------------------------------------------------------------------------------
+// -- parts ----------------------------------------------------------------------------------------
 
 void append_part(std::string& out, std::string_view bytes) {
   out += to_text(bytes.size());
@@ -74,7 +76,8 @@ std::string_view PartReader::take() {
   bool const is_canonical = has_length && (colon == 1 || rest_.front() != '0');
   auto const behind = has_length ? rest_.size() - colon - 1 : 0;
   if (!is_canonical || length >= behind || rest_[colon + 1 + length] != ',') {
-    refuse(CodecError{fmt::format("<length>:<bytes>, was wanted, something else of length {} is there", rest_.size())});
+    refuse(CodecError{fmt::format(
+        "<length>:<bytes>, was wanted, something else of length {} is there", rest_.size())});
   }
   auto const part = rest_.substr(colon + 1, length);
   rest_.remove_prefix(colon + 1 + length + 1);
@@ -87,8 +90,8 @@ void PartReader::refuse(CodecError const& error) const {
 
 void PartReader::finish() const {
   if (!at_end()) {
-    throw CodecError{
-        fmt::format("{} was wanted, {} more bytes are there", taken_ == 1 ? "1 part" : "2 parts", rest_.size())};
+    throw CodecError{fmt::format("{} was wanted, {} more bytes are there",
+                                 taken_ == 1 ? "1 part" : "2 parts", rest_.size())};
   }
 }
 

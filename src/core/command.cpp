@@ -6,15 +6,18 @@
 namespace tandem {
 
 void Argument::write_signed(long long number) noexcept {
-  digit_count_ = static_cast<std::size_t>(std::to_chars(digits_, digits_ + sizeof digits_, number).ptr - digits_);
+  digit_count_ = static_cast<std::size_t>(
+      std::to_chars(digits_, digits_ + sizeof digits_, number).ptr - digits_);
 }
 
 void Argument::write_unsigned(unsigned long long number) noexcept {
-  digit_count_ = static_cast<std::size_t>(std::to_chars(digits_, digits_ + sizeof digits_, number).ptr - digits_);
+  digit_count_ = static_cast<std::size_t>(
+      std::to_chars(digits_, digits_ + sizeof digits_, number).ptr - digits_);
 }
 
 void Argument::write_real(double number) noexcept {
-  digit_count_ = static_cast<std::size_t>(std::to_chars(digits_, digits_ + sizeof digits_, number).ptr - digits_);
+  digit_count_ = static_cast<std::size_t>(
+      std::to_chars(digits_, digits_ + sizeof digits_, number).ptr - digits_);
 }
 
 void CommandBuffer::begin(std::size_t count) {

@@ -29,7 +29,8 @@ class OwnWire final : public detail::Channel {
 
   detail::WireLease borrow(Deadline /*deadline*/) override {
     if (!wire_->broken()) return {nullptr, wire_};
-    throw Unreachable{"tandem: this connection to " + options_.endpoint() + " is broken after an earlier fault"};
+    throw Unreachable{"tandem: this connection to " + options_.endpoint() +
+                      " is broken after an earlier fault"};
   }
 
   [[nodiscard]] detail::Wire const& wire() const noexcept { return *wire_; }
@@ -42,8 +43,8 @@ class OwnWire final : public detail::Channel {
 
   Options options_;
   detail::CallerWaits waiting_{};
-  std::shared_ptr<detail::Wire> wire_ =
-      std::make_shared<detail::Wire>(options_, std::chrono::steady_clock::now() + options_.connect_timeout, waiting_);
+  std::shared_ptr<detail::Wire> wire_ = std::make_shared<detail::Wire>(
+      options_, std::chrono::steady_clock::now() + options_.connect_timeout, waiting_);
 };
 
 OwnWire const& own(detail::Channel const& channel) { return static_cast<OwnWire const&>(channel); }
@@ -52,9 +53,12 @@ OwnWire const& own(detail::Channel const& channel) { return static_cast<OwnWire 
 
 Connection::Connection(std::string_view url) : Connection{Options::from_url(url)} {}
 
-Connection::Connection(Options options) : Conversation{std::make_shared<OwnWire>(std::move(options))} {}
+Connection::Connection(Options options)
+    : Conversation{std::make_shared<OwnWire>(std::move(options))} {}
 
-bool Connection::usable() const noexcept { return channel_ != nullptr && !own(*channel_).wire().broken(); }
+bool Connection::usable() const noexcept {
+  return channel_ != nullptr && !own(*channel_).wire().broken();
+}
 
 int Connection::protocol() const noexcept { return own(*channel_).wire().protocol(); }
 

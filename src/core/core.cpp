@@ -29,13 +29,15 @@ Core::Core(Options options)
       fork_hook_{std::in_place, this, [](void* core) noexcept {
                    auto& self = *static_cast<Core*>(core);
                    self.process().events.abandon_in_child();
+                   // No memory for a child ends it. NOLINTNEXTLINE(bugprone-unhandled-exception-at-new)
                    self.process_.store(new OfThisProcess{self.options_}, std::memory_order_release);
                  }} {}
 
 Core::~Core() {
   fork_hook_.reset();  // before what it touches
   auto* const mine = &process();
-  // The last handle may go away in a callback: then the thread that runs it buries the rest when it is done.
+  // The last handle may go away in a callback: then the thread that runs it buries the rest when it
+  // is done.
   if (mine->events.is_own_thread()) {
     mine->events.stop_and_then([mine] { delete mine; });
   } else {
@@ -55,7 +57,9 @@ Reply Core::ask(CommandBuffer const& command, Deadline deadline, Repeat repeat, 
         if (!doubt || !reply.is_error() || is_unknown_script(reply)) return reply;
         // What it refuses now it may have executed before; one that loads will know in a moment.
         refused = !reply.error_text().starts_with("LOADING ") || steady_clock::now() >= deadline;
-        if (refused) doubt.emplace(fmt::format("{}; repeated, it was answered: {}", doubt->what(), reply.error_text()));
+        if (refused)
+          doubt.emplace(
+              fmt::format("{}; repeated, it was answered: {}", doubt->what(), reply.error_text()));
       } catch (Unreachable const&) {
         // Not executed, so it may go out again.
         if (steady_clock::now() >= deadline) throw;

@@ -14,10 +14,12 @@
 
 namespace tandem::detail {
 
-/// What the handles of one client share: its connections, its event thread, and what primitives keep per client.
+/// What the handles of one client share: its connections, its event thread, and what primitives
+/// keep per client.
 ///
-/// All of it belongs to one process. The child of a fork starts from nothing; what it inherited is abandoned as it is,
-/// never destroyed, because the parent's other threads may have been in the middle of changing it.
+/// All of it belongs to one process. The child of a fork starts from nothing; what it inherited is
+/// abandoned as it is, never destroyed, because the parent's other threads may have been in the
+/// middle of changing it.
 class Core final : public Channel {
  public:
   explicit Core(Options options);
@@ -25,12 +27,15 @@ class Core final : public Channel {
 
   [[nodiscard]] Options const& options() const noexcept override { return *options_; }
   using Channel::ask;
-  [[nodiscard]] Reply ask(CommandBuffer const& command, Deadline deadline, Repeat repeat, Doubt& doubt) override;
-  [[nodiscard]] std::vector<Reply> ask_all(CommandBuffer const& commands, Deadline deadline) override;
+  [[nodiscard]] Reply ask(CommandBuffer const& command, Deadline deadline, Repeat repeat,
+                          Doubt& doubt) override;
+  [[nodiscard]] std::vector<Reply> ask_all(CommandBuffer const& commands,
+                                           Deadline deadline) override;
   [[nodiscard]] WireLease borrow(Deadline deadline) override;
 
-  /// The one `Service` of this core in this process, made by the first call. A service is an EventListener that is
-  /// constructed from a Core&; it is attached to the event thread, which it may start.
+  /// The one `Service` of this core in this process, made by the first call. A service is an
+  /// EventListener that is constructed from a Core&; it is attached to the event thread, which it
+  /// may start.
   template <class Service>
   [[nodiscard]] Service& service() {
     auto& mine = process();
@@ -61,7 +66,9 @@ class Core final : public Channel {
     Events events;
   };
 
-  [[nodiscard]] OfThisProcess& process() const noexcept { return *process_.load(std::memory_order_acquire); }
+  [[nodiscard]] OfThisProcess& process() const noexcept {
+    return *process_.load(std::memory_order_acquire);
+  }
 
   std::shared_ptr<Options const> options_;
   std::atomic<OfThisProcess*> process_;

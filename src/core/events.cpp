@@ -34,7 +34,7 @@ void drain(int fd) {
 
 }  // namespace
 
-// -- from any thread ----------------------------------------------------------------------------------------------
+// -- from any thread ------------------------------------------------------------------------------
 
 Events::~Events() {
   stop();
@@ -56,7 +56,8 @@ void Events::start() {
   try {
     thread_ = thread_without_signals([this] { run(); });
   } catch (std::system_error const& fault) {
-    throw Unreachable{fmt::format("tandem: no thread for what goes on in the background: {}", fault.what())};
+    throw Unreachable{
+        fmt::format("tandem: no thread for what goes on in the background: {}", fault.what())};
   }
   started_ = true;
   pthread_setname_np(thread_.native_handle(), "tandem");
@@ -101,7 +102,7 @@ void Events::wake() noexcept {
   }
 }
 
-// -- the loop -----------------------------------------------------------------------------------------------------
+// -- the loop -------------------------------------------------------------------------------------
 
 /// Other people's code must not end the thread.
 template <class Call>
@@ -140,7 +141,7 @@ void Events::run() {
     try {
       round();
     } catch (Error const&) {
-      disconnect();  // its causes are the server's and the network's; what they mean is told to those who wait
+      disconnect();  // the network's fault or the server's: who waits for either is told so
     } catch (std::exception const& fault) {  // out of memory: this thread must outlive it
       options_.report(Unreachable{std::string{"tandem: on the event thread: "} + fault.what()});
       disconnect();
@@ -162,7 +163,8 @@ void Events::round() {
     if (link.wire == nullptr) continue;
     flush(link);
     ping_if_silent(link, steady_clock::now());
-    fds[i + 1] = {link.wire->descriptor(), static_cast<short>(link.outbox.empty() ? POLLIN : POLLIN | POLLOUT), 0};
+    fds[i + 1] = {link.wire->descriptor(),
+                  static_cast<short>(link.outbox.empty() ? POLLIN : POLLIN | POLLOUT), 0};
   }
   auto const unread = commands_.more || subscriptions_.more;
   if (!poll_until(fds, 3, unread ? Deadline::min() : next_due()) && !unread) return;
@@ -221,7 +223,7 @@ bool Events::wait(int fd, short events, Deadline deadline) {
   }
 }
 
-// -- the connection -----------------------------------------------------------------------------------------------
+// -- the connection -------------------------------------------------------------------------------
 
 void Events::connect() {
   next_attempt_ = steady_clock::now() + backoff_.pause();
@@ -238,7 +240,7 @@ void Events::connect() {
     return;
   } catch (Unreachable const&) {
     subscriptions_.wire.reset();
-    return;  // tried again at next_attempt_; whoever waits for the server learns it from his own call
+    return;  // tried again at next_attempt_; who waits for the server learns it by its own call
   }
   commands_.last_heard = subscriptions_.last_heard = steady_clock::now();
   backoff_ = fresh_backoff();
@@ -249,7 +251,9 @@ void Events::connect() {
 
 void Events::begin_tracking() {
   CommandBuffer command;
-  auto const note = [this](ReplyView const* reply) { tracking_ = reply != nullptr && !reply->is_error(); };
+  auto const note = [this](ReplyView const* reply) {
+    tracking_ = reply != nullptr && !reply->is_error();
+  };
   tracking_ = false;
   if (resp3_) {
     command.add(std::initializer_list<Argument>{"CLIENT", "TRACKING", "ON", "OPTIN"});
@@ -260,7 +264,8 @@ void Events::begin_tracking() {
   post(subscriptions_, command, [this, note](ReplyView const* id) {
     if (id == nullptr || id->kind() != ReplyKind::integer) return;
     CommandBuffer redirect;
-    redirect.add(std::initializer_list<Argument>{"CLIENT", "TRACKING", "ON", "REDIRECT", id->as<long long>(), "OPTIN"});
+    redirect.add(std::initializer_list<Argument>{"CLIENT", "TRACKING", "ON", "REDIRECT",
+                                                 id->as<long long>(), "OPTIN"});
     post(commands_, redirect, note);
   });
   command.clear();
@@ -292,7 +297,9 @@ void Events::subscribe_wanted() {
         --subscribing_;
         if (refusal->is_error()) {
           ask_again_ = steady_clock::now() + refused_pause;
-          tell([&](EventListener& listener) { listener.on_refused(ServerError{refusal->error_text(), "SUBSCRIBE"}); });
+          tell([&](EventListener& listener) {
+            listener.on_refused(ServerError{refusal->error_text(), "SUBSCRIBE"});
+          });
         } else if (subscribing_ == 0 && ask_again_ == Deadline::max()) {
           tell([](EventListener& listener) { listener.on_subscribed(); });
         }
@@ -317,9 +324,11 @@ void Events::disconnect() {
   if (had) tell([](EventListener& listener) { listener.on_disconnected(); });
 }
 
-void Events::post(Link& link, CommandBuffer const& command, Answer answer, std::size_t confirmations) {
+void Events::post(Link& link, CommandBuffer const& command, Answer answer,
+                  std::size_t confirmations) {
   link.outbox += command.bytes();
-  link.pending.push_back({std::move(answer), steady_clock::now() + options_.command_timeout, confirmations});
+  link.pending.push_back(
+      {std::move(answer), steady_clock::now() + options_.command_timeout, confirmations});
 }
 
 bool Events::send(CommandBuffer const& command, Deadline deadline, Answer answer) {
@@ -351,7 +360,8 @@ void Events::flush(Link& link) {
 
 void Events::ping_if_silent(Link& link, Deadline now) {
   if (!link.pending.empty()) {
-    if (now >= first_deadline(link)) throw InDoubt{"tandem: the event connection did not answer in time"};
+    if (now >= first_deadline(link))
+      throw InDoubt{"tandem: the event connection did not answer in time"};
     return;
   }
   if (now - link.last_heard < silence) return;
@@ -370,8 +380,9 @@ void Events::hear(Link& link) {
     auto const reply = link.wire->receive_if_here(enough);
     link.more = steady_clock::now() >= enough;
     if (!reply) return;
-    bool const pushed = reply->kind() == ReplyKind::push ||
-                        (&link == &subscriptions_ && reply->kind() == ReplyKind::array && reply->size() > 0);
+    bool const pushed =
+        reply->kind() == ReplyKind::push ||
+        (&link == &subscriptions_ && reply->kind() == ReplyKind::array && reply->size() > 0);
     if (pushed) {
       take_push(link, *reply);
     } else {

@@ -18,8 +18,8 @@
 
 namespace tandem::detail {
 
-/// What a service hears from the event thread. Every call comes on that thread, with no lock of Events held; what it
-/// throws is reported and harms nobody else.
+/// What a service hears from the event thread. Every call comes on that thread, with no lock of
+/// Events held; what it throws is reported and harms nobody else.
 class EventListener {
  public:
   EventListener() = default;
@@ -27,27 +27,31 @@ class EventListener {
   EventListener& operator=(EventListener const&) = delete;
   virtual ~EventListener() = default;
 
-  /// Every channel asked for is subscribed. What was said before may have been missed, and keys are no longer tracked.
+  /// Every channel asked for is subscribed. What was said before may have been missed, and keys are
+  /// no longer tracked.
   virtual void on_subscribed() {}
   /// The server refuses to be listened to (an ACL, a wrong password); it is asked again later.
   virtual void on_refused(ServerError const& /*error*/) {}
   /// The connection is gone; it is made anew as long as it is wanted.
   virtual void on_disconnected() {}
   virtual void on_message(std::string_view /*channel*/, std::string_view /*text*/) {}
-  /// A key that was read after `track_next` has changed, and is no longer tracked. No key: any of them may have.
+  /// A key that was read after `track_next` has changed, and is no longer tracked. No key: any of
+  /// them may have.
   virtual void on_changed(std::optional<std::string_view> /*key*/) {}
   /// Called when due, and after each `wake`. Returns when it is due next.
   virtual Deadline on_time(Deadline now) = 0;
 };
 
-/// The background thread of a client: one conversation of its own with the server, for what nobody waits for.
+/// The background thread of a client: one conversation of its own with the server, for what nobody
+/// waits for.
 ///
-/// It hears subscriptions and invalidations, sends the batches of timers, and fires timers whatever the network does: no
-/// step of it waits for the server, and while it connects it goes on firing. Subscriptions are a wish that is restored
-/// after every reconnection. With RESP3 all of this is one connection; with RESP2, whose subscribed connections may not
-/// send commands, two.
+/// It hears subscriptions and invalidations, sends the batches of timers, and fires timers whatever
+/// the network does: no step of it waits for the server, and while it connects it goes on firing.
+/// Subscriptions are a wish that is restored after every reconnection. With RESP3 all of this is
+/// one connection; with RESP2, whose subscribed connections may not send commands, two.
 ///
-/// Cost:    nothing before start(). Then one thread, one or two connections, and a PING for each 5 s of silence.
+/// Cost:    nothing before start(). Then one thread, one or two connections, and a PING for each 5
+///          s of silence.
 /// Threads: start, subscribe, wake and stop from any; the rest on the event thread.
 class Events final : private Waiting {
  public:
@@ -64,10 +68,14 @@ class Events final : private Waiting {
   void start();
   /// Ends the thread: no listener is called after it returns.
   void stop();
-  /// Whether the caller is the event thread; it cannot wait for its own end, so it says what is to follow that.
-  [[nodiscard]] bool is_own_thread() const noexcept { return std::this_thread::get_id() == own_id_.load(); }
+  /// Whether the caller is the event thread; it cannot wait for its own end, so it says what is to
+  /// follow that.
+  [[nodiscard]] bool is_own_thread() const noexcept {
+    return std::this_thread::get_id() == own_id_.load();
+  }
   void stop_and_then(std::function<void()> then);
-  /// In the child of a fork, where there is no thread: lets go of the descriptor that would outlive it.
+  /// In the child of a fork, where there is no thread: lets go of the descriptor that would outlive
+  /// it.
   void abandon_in_child() noexcept;
 
   void subscribe(std::string channel);
@@ -76,11 +84,13 @@ class Events final : private Waiting {
   [[nodiscard]] bool connected() const noexcept { return commands_.wire != nullptr; }
   /// Sends one command without waiting. False, and nothing sent, when not connected.
   bool send(CommandBuffer const& command, Answer answer) {
-    return send(command, std::chrono::steady_clock::now() + options_.command_timeout, std::move(answer));
+    return send(command, std::chrono::steady_clock::now() + options_.command_timeout,
+                std::move(answer));
   }
   /// The same; without an answer until then the connection is given up.
   bool send(CommandBuffer const& command, Deadline deadline, Answer answer);
-  /// Asks to be told by `on_changed` when a key that the next command reads changes. False when it cannot be had.
+  /// Asks to be told by `on_changed` when a key that the next command reads changes. False when it
+  /// cannot be had.
   bool track_next();
 
  private:
@@ -147,7 +157,9 @@ class Events final : private Waiting {
   Deadline next_attempt_{};
   Backoff backoff_ = fresh_backoff();
 
-  static Backoff fresh_backoff() { return {std::chrono::milliseconds{10}, std::chrono::milliseconds{1000}}; }
+  static Backoff fresh_backoff() {
+    return {std::chrono::milliseconds{10}, std::chrono::milliseconds{1000}};
+  }
 };
 
 }  // namespace tandem::detail

@@ -13,10 +13,12 @@ struct ForkHooks {
   std::atomic<unsigned> generation{0};
 
   ForkHooks() {
-    pthread_atfork([] { instance().mutex.lock(); }, [] { instance().mutex.unlock(); }, [] { instance().child(); });
+    pthread_atfork([] { instance().mutex.lock(); }, [] { instance().mutex.unlock(); },
+                   [] { instance().child(); });
   }
 
-  // Never destroyed: clients with static storage may be destroyed after any object of ours would be.
+  // Never destroyed: clients with static storage may be destroyed after any object of ours would
+  // be.
   static ForkHooks& instance() {
     static auto* const hooks = new ForkHooks;
     return *hooks;
@@ -24,7 +26,8 @@ struct ForkHooks {
 
   void child() {
     generation.fetch_add(1, std::memory_order_relaxed);
-    for (auto const* each = first; each != nullptr; each = each->next_) each->in_child_(each->owner_);
+    for (auto const* each = first; each != nullptr; each = each->next_)
+      each->in_child_(each->owner_);
     mutex.unlock();  // this thread took it before the fork
   }
 
@@ -42,7 +45,9 @@ struct ForkHooks {
   }
 };
 
-unsigned fork_generation() noexcept { return ForkHooks::instance().generation.load(std::memory_order_relaxed); }
+unsigned fork_generation() noexcept {
+  return ForkHooks::instance().generation.load(std::memory_order_relaxed);
+}
 
 ForkHook::ForkHook(void* owner, InChild in_child) : owner_{owner}, in_child_{in_child} {
   ForkHooks::instance().add(*this);

@@ -2,18 +2,19 @@
 
 namespace tandem::detail {
 
-/// How many forks lie between this process and the first one that used tandem. What an object of an older
-/// generation holds (sockets, threads, locks) belongs to the parent.
+/// How many forks lie between this process and the first one that used tandem. What an object of an
+/// older generation holds (sockets, threads, locks) belongs to the parent.
 [[nodiscard]] unsigned fork_generation() noexcept;
 
 /// Calls `in_child(owner)` in the child of every fork, before fork() returns there.
 ///
-/// Make it the last member of its owner, so that it is told only of a whole object. Construct and destroy it with no
-/// lock held that another thread may hold while it forks. `in_child` runs on the child's only thread; what other
-/// threads were changing may be half changed: it touches nothing but what a single store can replace.
+/// Make it the last member of its owner, so that it is told only of a whole object. Construct and
+/// destroy it with no lock held that another thread may hold while it forks. `in_child` runs on the
+/// child's only thread; what other threads were changing may be half changed: it touches nothing
+/// but what a single store can replace.
 ///
-/// The list of hooks is tandem's one piece of process-wide state: POSIX offers no other way to close, in the child,
-/// sockets that belong to threads which do not exist there.
+/// The list of hooks is tandem's one piece of process-wide state: POSIX offers no other way to
+/// close, in the child, sockets that belong to threads which do not exist there.
 ///
 /// Source:  POSIX pthread_atfork.
 class ForkHook {
@@ -34,8 +35,8 @@ class ForkHook {
   ForkHook* next_ = nullptr;
 };
 
-/// While it lives no fork happens: for the moment between opening a descriptor and having noted it, when a child would
-/// inherit it unseen. Keep it short, and make no ForkHook meanwhile.
+/// While it lives no fork happens: for the moment between opening a descriptor and having noted it,
+/// when a child would inherit it unseen. Keep it short, and make no ForkHook meanwhile.
 class NoFork {
  public:
   NoFork();

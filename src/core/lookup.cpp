@@ -69,8 +69,9 @@ class Lookup {
   std::mutex mutex_{};
   Answer answer_{};
   int bell_ = -1;
-  ForkHook fork_hook_{this,
-                      [](void* lookup) noexcept { ::close(std::exchange(static_cast<Lookup*>(lookup)->bell_, -1)); }};
+  ForkHook fork_hook_{this, [](void* lookup) noexcept {
+                        ::close(std::exchange(static_cast<Lookup*>(lookup)->bell_, -1));
+                      }};
 };
 
 [[noreturn]] void fail(Options const& options, std::string_view why) {
@@ -92,7 +93,8 @@ Addresses look_up(Options const& options, Deadline deadline, Waiting& waiting) {
   } catch (std::system_error const& fault) {
     fail(options, fmt::format("no thread to look its name up: {}", fault.what()));
   }
-  if (!waiting.wait(lookup->bell(), POLLIN, deadline)) fail(options, "timeout while looking its name up");
+  if (!waiting.wait(lookup->bell(), POLLIN, deadline))
+    fail(options, "timeout while looking its name up");
   auto answer = lookup->take();
   if (answer.error != 0) fail(options, ::gai_strerror(answer.error));
   return std::move(answer.found);

@@ -12,13 +12,17 @@ namespace tandem {
 namespace {
 
 constexpr std::string_view accepted =
-    "accepted are redis://[[user]:password@]host[:port][/database], the same with rediss:// for TLS, and "
-    "unix:///path/to/socket, each with ?option=value&... (db, name, protocol, connect_timeout, command_timeout; "
+    "accepted are redis://[[user]:password@]host[:port][/database], the same with rediss:// for "
+    "TLS, and "
+    "unix:///path/to/socket, each with ?option=value&... (db, name, protocol, connect_timeout, "
+    "command_timeout; "
     "for rediss also ca, cert, key, server_name, verify)";
 
-constexpr std::chrono::milliseconds longest_timeout = std::chrono::hours{24};  // more would overflow a deadline one day
+constexpr std::chrono::milliseconds longest_timeout =
+    std::chrono::hours{24};  // more would overflow a deadline one day
 
-/// The URL being read, for the texts of its errors: they show it without its password, wherever a mistake put it.
+/// The URL being read, for the texts of its errors: they show it without its password, wherever a
+/// mistake put it.
 class Url {
  public:
   explicit Url(std::string_view text) : text_{text} {
@@ -30,12 +34,14 @@ class Url {
   }
 
   [[noreturn]] void refuse(std::string_view why) const {
-    // Other libraries take ?password=: names of options are shown, by those who refuse them, values are not.
+    // Other libraries take ?password=: names of options are shown, by those who refuse them, values
+    // are not.
     auto const behind = text_.substr(secret_end_);
     auto const options = behind.find('?');
-    throw std::invalid_argument{fmt::format("tandem: URL \"{}{}{}{}\": {}; {}", text_.substr(0, secret_begin_),
-                                            secret_end_ > 0 ? "***" : "", behind.substr(0, options),
-                                            options == std::string_view::npos ? "" : "?...", why, accepted)};
+    throw std::invalid_argument{
+        fmt::format("tandem: URL \"{}{}{}{}\": {}; {}", text_.substr(0, secret_begin_),
+                    secret_end_ > 0 ? "***" : "", behind.substr(0, options),
+                    options == std::string_view::npos ? "" : "?...", why, accepted)};
   }
 
   /// `part`, a piece of the URL, as an error may show it.
@@ -62,16 +68,19 @@ class Url {
     return out;
   }
 
-  [[nodiscard]] long long number(std::string_view what, std::string_view digits, long long low, long long high) const {
+  [[nodiscard]] long long number(std::string_view what, std::string_view digits, long long low,
+                                 long long high) const {
     long long value = 0;
     auto const [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc{} || end != digits.data() + digits.size() || value < low || value > high) {
+    if (error != std::errc{} || end != digits.data() + digits.size() || value < low ||
+        value > high) {
       refuse(fmt::format("{} \"{}\" is no number from {} to {}", what, shown(digits), low, high));
     }
     return value;
   }
 
-  [[nodiscard]] std::chrono::milliseconds duration(std::string_view what, std::string_view text) const {
+  [[nodiscard]] std::chrono::milliseconds duration(std::string_view what,
+                                                   std::string_view text) const {
     long long scale = 1;
     if (text.ends_with("ms")) {
       text.remove_suffix(2);
@@ -79,7 +88,8 @@ class Url {
       text.remove_suffix(1);
       scale = 1000;
     }
-    return std::chrono::milliseconds{number(what, text, 1, longest_timeout.count() / scale) * scale};
+    return std::chrono::milliseconds{number(what, text, 1, longest_timeout.count() / scale) *
+                                     scale};
   }
 
  private:
@@ -89,7 +99,8 @@ class Url {
 };
 
 /// Splits `text` at the first `separator`; the second half is empty when there is none.
-std::pair<std::string_view, std::optional<std::string_view>> split(std::string_view text, char separator) {
+std::pair<std::string_view, std::optional<std::string_view>> split(std::string_view text,
+                                                                   char separator) {
   auto const at = text.find(separator);
   if (at == std::string_view::npos) return {text, std::nullopt};
   return {text.substr(0, at), text.substr(at + 1)};
@@ -98,7 +109,8 @@ std::pair<std::string_view, std::optional<std::string_view>> split(std::string_v
 void read_credentials(Url const& url, std::string_view credentials, Options& out) {
   auto const [user, password] = split(credentials, ':');
   out.user = url.decode(user);
-  if (!password || password->empty()) url.refuse("a password must follow the user, as in user:password@host");
+  if (!password || password->empty())
+    url.refuse("a password must follow the user, as in user:password@host");
   out.password = url.decode(*password);
 }
 
@@ -108,7 +120,8 @@ void read_address(Url const& url, std::string_view address, Options& out) {
     auto const [host, rest] = split(address.substr(1), ']');
     if (!rest) url.refuse("an IPv6 address lacks its closing bracket");
     out.host = host;
-    if (!rest->empty() && !rest->starts_with(':')) url.refuse("only a port may follow an IPv6 address");
+    if (!rest->empty() && !rest->starts_with(':'))
+      url.refuse("only a port may follow an IPv6 address");
     if (!rest->empty()) port = rest->substr(1);
   } else {
     auto const [host, rest] = split(address, ':');
@@ -119,7 +132,8 @@ void read_address(Url const& url, std::string_view address, Options& out) {
   if (port) out.port = static_cast<std::uint16_t>(url.number("the port", *port, 1, 65535));
 }
 
-bool read_tls_parameter(Url const& url, std::string_view name, std::string_view raw, TlsOptions& out) {
+bool read_tls_parameter(Url const& url, std::string_view name, std::string_view raw,
+                        TlsOptions& out) {
   auto const value = url.decode(raw);
   if (name == "ca") {
     out.ca_file = value;
@@ -130,7 +144,8 @@ bool read_tls_parameter(Url const& url, std::string_view name, std::string_view 
   } else if (name == "server_name") {
     out.server_name = value;
   } else if (name == "verify") {
-    if (value != "yes" && value != "no") url.refuse(fmt::format("verify is \"{}\", not yes or no", url.shown(raw)));
+    if (value != "yes" && value != "no")
+      url.refuse(fmt::format("verify is \"{}\", not yes or no", url.shown(raw)));
     out.verify = value == "yes";
   } else {
     return false;
@@ -155,7 +170,8 @@ void read_parameter(Url const& url, std::string_view name, std::string_view valu
 }
 
 [[noreturn]] void refuse(std::string_view field, std::string_view given, std::string_view wanted) {
-  throw std::invalid_argument{fmt::format("tandem: Options::{} is {}; accepted is {}", field, given, wanted)};
+  throw std::invalid_argument{
+      fmt::format("tandem: Options::{} is {}; accepted is {}", field, given, wanted)};
 }
 
 bool is_printable_word(std::string_view text) {
@@ -163,7 +179,8 @@ bool is_printable_word(std::string_view text) {
 }
 
 bool has_space_or_control(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](unsigned char c) { return c <= ' ' || c == 0x7f; });
+  return std::any_of(text.begin(), text.end(),
+                     [](unsigned char c) { return c <= ' ' || c == 0x7f; });
 }
 
 void check_timeout(std::string_view field, std::chrono::milliseconds given) {
@@ -194,7 +211,8 @@ Options Options::from_url(std::string_view text) {
     authority.remove_prefix(at + 1);
   }
   if (is_unix) {
-    if (!authority.empty()) url.refuse("a Unix socket has no host: its path begins with a third slash");
+    if (!authority.empty())
+      url.refuse("a Unix socket has no host: its path begins with a third slash");
     if (path.size() < 2) url.refuse("the path of the socket is missing");
     out.unix_socket = url.decode(path);
   } else {
@@ -221,13 +239,16 @@ void Options::check() const {
   constexpr std::size_t longest_path = 107;
   if (unix_socket.empty()) {
     if (host.empty()) refuse("host", "empty", "a name or an address");
-    if (has_space_or_control(host)) refuse("host", "no name", "a name or an address, without spaces");
+    if (has_space_or_control(host))
+      refuse("host", "no name", "a name or an address, without spaces");
     if (port == 0) refuse("port", "0", "a number from 1 to 65535");
   } else if (unix_socket.size() > longest_path || unix_socket.find('\0') != std::string::npos) {
-    refuse("unix_socket", fmt::format("{} bytes long", unix_socket.size()), "a path of at most 107 bytes, without NUL");
+    refuse("unix_socket", fmt::format("{} bytes long", unix_socket.size()),
+           "a path of at most 107 bytes, without NUL");
   }
   if (database < 0) refuse("database", std::to_string(database), "0 or more");
-  if (password.empty() && !user.empty()) refuse("password", "empty beside a user", "a password with every user");
+  if (password.empty() && !user.empty())
+    refuse("password", "empty beside a user", "a password with every user");
   if (!is_printable_word(name)) refuse("name", "not printable", "printable ASCII without spaces");
   check_timeout("connect_timeout", connect_timeout);
   check_timeout("command_timeout", command_timeout);
@@ -242,7 +263,8 @@ std::string Options::endpoint() const {
   if (!unix_socket.empty()) return fmt::format("unix://{}", unix_socket);
   auto const* const scheme = tls.enabled ? "rediss" : "redis";
   bool const bare_ipv6 = host.find(':') != std::string::npos;
-  return bare_ipv6 ? fmt::format("{}://[{}]:{}", scheme, host, port) : fmt::format("{}://{}:{}", scheme, host, port);
+  return bare_ipv6 ? fmt::format("{}://[{}]:{}", scheme, host, port)
+                   : fmt::format("{}://{}:{}", scheme, host, port);
 }
 
 void Options::report(Error const& error) const noexcept {
@@ -250,7 +272,8 @@ void Options::report(Error const& error) const noexcept {
     if (on_error) {
       on_error(error);
     } else {
-      std::string_view const text = error.what();  // our own begin with our name, the server's do not
+      std::string_view const text =
+          error.what();  // our own begin with our name, the server's do not
       fmt::print(stderr, "{}{}\n", text.starts_with("tandem: ") ? "" : "tandem: ", text);
     }
   } catch (...) {

@@ -4,10 +4,13 @@
 
 namespace tandem {
 
-void Pipeline::add(Script const& script, std::span<std::string_view const> keys, std::span<Argument const> arguments) {
-  // The first use teaches the server the script, so that those behind it are short and none can find it unknown.
-  bool const known = std::any_of(scripts_.begin(), scripts_.end(),
-                                 [&](Placed const& earlier) { return earlier.sha1 == script.sha1(); });
+void Pipeline::add(Script const& script, std::span<std::string_view const> keys,
+                   std::span<Argument const> arguments) {
+  // The first use teaches the server the script, so that those behind it are short and none can
+  // find it unknown.
+  bool const known = std::any_of(scripts_.begin(), scripts_.end(), [&](Placed const& earlier) {
+    return earlier.sha1 == script.sha1();
+  });
   Placed placed{commands_.count(), script.sha1(), {}};
   detail::add_script(placed.in_full, script, false, keys, arguments);
   detail::add_script(commands_, script, known, keys, arguments);

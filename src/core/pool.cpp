@@ -29,8 +29,9 @@ std::shared_ptr<Wire> Pool::take_idle(Deadline deadline) {
       std::unique_lock lock{mutex_};
       auto const can_go_on = [&] { return !idle_.empty() || open_ < options_.max_connections; };
       if (!freed_.wait_until(lock, deadline, can_go_on)) {
-        throw Unreachable{fmt::format("tandem: all {} connections to {} were in use until the deadline",
-                                      options_.max_connections, options_.endpoint())};
+        throw Unreachable{
+            fmt::format("tandem: all {} connections to {} were in use until the deadline",
+                        options_.max_connections, options_.endpoint())};
       }
       if (idle_.empty()) {
         ++open_;

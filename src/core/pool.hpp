@@ -16,7 +16,8 @@ class Pool;
 /// A connection of a pool, given back at the end of the scope. A broken one is dropped instead.
 class WireLease {
  public:
-  WireLease(Pool* pool, std::shared_ptr<Wire> wire) noexcept : pool_{pool}, wire_{std::move(wire)} {}
+  WireLease(Pool* pool, std::shared_ptr<Wire> wire) noexcept
+      : pool_{pool}, wire_{std::move(wire)} {}
   WireLease(WireLease&& other) noexcept = default;
   WireLease& operator=(WireLease&&) = delete;
   ~WireLease();
@@ -28,9 +29,11 @@ class WireLease {
   std::shared_ptr<Wire> wire_;
 };
 
-/// Connections of one client, at most Options::max_connections, made when they are needed and kept when idle.
+/// Connections of one client, at most Options::max_connections, made when they are needed and kept
+/// when idle.
 ///
-/// The one used last is used next, so that a client under little load talks over one warm connection.
+/// The one used last is used next, so that a client under little load talks over one warm
+/// connection.
 ///
 /// Errors:  borrow() throws Unreachable, and the ServerError that refuses a handshake.
 /// Threads: safe from several.
@@ -38,8 +41,9 @@ class Pool {
  public:
   explicit Pool(Options const& options) : options_{options} {}
 
-  /// An idle connection that is still good, or a new one. While the server refuses, it is tried again with growing,
-  /// jittered pauses until Options::connect_timeout or the deadline is over, so that a restart goes unnoticed.
+  /// An idle connection that is still good, or a new one. While the server refuses, it is tried
+  /// again with growing, jittered pauses until Options::connect_timeout or the deadline is over, so
+  /// that a restart goes unnoticed.
   [[nodiscard]] WireLease borrow(Deadline deadline);
 
   void give_back(std::shared_ptr<Wire> wire) noexcept;

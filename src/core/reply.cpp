@@ -105,11 +105,14 @@ std::vector<Reply> Reply::take_elements() && {
   auto const count = elements(false);
   std::vector<Reply> out;
   out.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) out.emplace_back(std::exchange(owned_->element[i], nullptr));
+  for (std::size_t i = 0; i < count; ++i)
+    out.emplace_back(std::exchange(owned_->element[i], nullptr));
   return out;
 }
 
-std::string_view ReplyView::error_text() const noexcept { return is_error() ? bytes(*raw_) : std::string_view{}; }
+std::string_view ReplyView::error_text() const noexcept {
+  return is_error() ? bytes(*raw_) : std::string_view{};
+}
 
 void ReplyView::throw_if_error(std::string_view doing) const {
   if (is_error()) throw ServerError{bytes(*raw_), doing};
@@ -118,7 +121,8 @@ void ReplyView::throw_if_error(std::string_view doing) const {
 void ReplyView::refuse(std::string_view wanted) const {
   throw_if_error();
   auto there = std::string{name(kind())};
-  if (kind() == ReplyKind::text || kind() == ReplyKind::status) there += fmt::format(" of {} bytes", raw_->len);
+  if (kind() == ReplyKind::text || kind() == ReplyKind::status)
+    there += fmt::format(" of {} bytes", raw_->len);
   if (size() > 0) there += fmt::format(" of {} elements", size());
   throw ShapeError{fmt::format("tandem: {} was asked for, the reply is {}", wanted, there)};
 }
@@ -132,13 +136,15 @@ long long ReplyView::integer(long long low, long long high) const {
   std::optional<long long> value;
   if (kind() == ReplyKind::integer) value = raw_->integer;
   if (kind() == ReplyKind::text) value = parse<long long>(bytes(*raw_));
-  if (!value || *value < low || *value > high) refuse(fmt::format("an integer from {} to {}", low, high));
+  if (!value || *value < low || *value > high)
+    refuse(fmt::format("an integer from {} to {}", low, high));
   return *value;
 }
 
 unsigned long long ReplyView::unsigned_integer(unsigned long long high) const {
   std::optional<unsigned long long> value;
-  if (kind() == ReplyKind::integer && raw_->integer >= 0) value = static_cast<unsigned long long>(raw_->integer);
+  if (kind() == ReplyKind::integer && raw_->integer >= 0)
+    value = static_cast<unsigned long long>(raw_->integer);
   if (kind() == ReplyKind::text) value = parse<unsigned long long>(bytes(*raw_));
   if (!value || *value > high) refuse(fmt::format("an integer from 0 to {}", high));
   return *value;

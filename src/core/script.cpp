@@ -9,7 +9,8 @@ namespace tandem {
 Script::Script(std::string_view source) : source_{source} {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
-  if (EVP_Digest(source.data(), source.size(), digest, &size, EVP_sha1(), nullptr) != 1 || size * 2 != sha1_.size()) {
+  if (EVP_Digest(source.data(), source.size(), digest, &size, EVP_sha1(), nullptr) != 1 ||
+      size * 2 != sha1_.size()) {
     throw std::runtime_error{"tandem: SHA1 is not available in this OpenSSL"};
   }
   constexpr std::string_view digits = "0123456789abcdef";

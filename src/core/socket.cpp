@@ -19,7 +19,8 @@ namespace {
 using std::chrono::steady_clock;
 
 void tune_tcp(int fd, Options const& options) {
-  // Failure of any of these costs speed or notice of a dead peer, never a wrong answer: deadlines hold regardless.
+  // Failure of any of these costs speed or notice of a dead peer, never a wrong answer: deadlines
+  // hold regardless.
   int const on = 1;
   (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   (void)::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
@@ -41,7 +42,8 @@ void tune_tcp(int fd, Options const& options) {
 
 Socket::Socket(Options const& options, Deadline deadline, Waiting& waiting) {
   try {
-    options.unix_socket.empty() ? connect_tcp(options, deadline, waiting) : connect_unix(options, deadline, waiting);
+    options.unix_socket.empty() ? connect_tcp(options, deadline, waiting)
+                                : connect_unix(options, deadline, waiting);
   } catch (...) {
     close();
     throw;
@@ -60,19 +62,21 @@ void Socket::close() noexcept {
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }
 
-/// Whether the socket met itself: a port that nobody listens on, and that the system gave to it as its own.
+/// Whether the socket met itself: a port that nobody listens on, and that the system gave to it as
+/// its own.
 bool is_connected_to_itself(int fd) noexcept {
   sockaddr_storage own{};
   sockaddr_storage other{};
   socklen_t own_size = sizeof own;
   socklen_t other_size = sizeof other;
   return ::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &own_size) == 0 &&
-         ::getpeername(fd, reinterpret_cast<sockaddr*>(&other), &other_size) == 0 && own_size == other_size &&
-         std::memcmp(&own, &other, own_size) == 0;
+         ::getpeername(fd, reinterpret_cast<sockaddr*>(&other), &other_size) == 0 &&
+         own_size == other_size && std::memcmp(&own, &other, own_size) == 0;
 }
 
 /// Tries one address; 0 when connected, else what was wrong with it.
-int Socket::attempt(int family, sockaddr const* address, socklen_t length, Deadline deadline, Waiting& waiting) {
+int Socket::attempt(int family, sockaddr const* address, socklen_t length, Deadline deadline,
+                    Waiting& waiting) {
   close();
   open(family);
   if (fd_ < 0) return errno;

@@ -12,8 +12,8 @@
 
 namespace tandem::detail {
 
-/// A connected, non-blocking, close-on-exec socket. In the child of a fork it is closed, from its very beginning on: the
-/// connection is the parent's.
+/// A connected, non-blocking, close-on-exec socket. In the child of a fork it is closed, from its
+/// very beginning on: the connection is the parent's.
 ///
 /// Errors:  the constructor throws Unreachable.
 class Socket {
@@ -28,13 +28,15 @@ class Socket {
  private:
   void connect_unix(Options const& options, Deadline deadline, Waiting& waiting);
   void connect_tcp(Options const& options, Deadline deadline, Waiting& waiting);
-  int attempt(int family, sockaddr const* address, socklen_t length, Deadline deadline, Waiting& waiting);
+  int attempt(int family, sockaddr const* address, socklen_t length, Deadline deadline,
+              Waiting& waiting);
   void open(int family) noexcept;
   void close() noexcept;
 
   int fd_ = -1;
-  ForkHook fork_hook_{this,
-                      [](void* socket) noexcept { ::close(std::exchange(static_cast<Socket*>(socket)->fd_, -1)); }};
+  ForkHook fork_hook_{this, [](void* socket) noexcept {
+                        ::close(std::exchange(static_cast<Socket*>(socket)->fd_, -1));
+                      }};
 };
 
 }  // namespace tandem::detail

@@ -7,7 +7,8 @@
 
 namespace tandem::detail {
 
-/// A thread that no signal is delivered to: signals belong to the program's own threads. Throws std::system_error.
+/// A thread that no signal is delivered to: signals belong to the program's own threads. Throws
+/// std::system_error.
 template <class Body>
 [[nodiscard]] std::thread thread_without_signals(Body&& body) {
   struct Masked {

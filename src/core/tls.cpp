@@ -26,22 +26,28 @@ std::string openssl_error() {
   return text;
 }
 
-// A socket for OpenSSL that writes with MSG_NOSIGNAL: OpenSSL's own raises SIGPIPE in the user's process.
+// A socket for OpenSSL that writes with MSG_NOSIGNAL: OpenSSL's own raises SIGPIPE in the user's
+// process.
 
-int descriptor(BIO* bio) { return static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(bio))); }
+int descriptor(BIO* bio) {
+  return static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(bio)));
+}
 
 int finish(BIO* bio, ssize_t result, int retry_flag) {
   BIO_clear_retry_flags(bio);
-  if (result < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_flags(bio, retry_flag | BIO_FLAGS_SHOULD_RETRY);
+  if (result < 0 && (errno == EAGAIN || errno == EINTR))
+    BIO_set_flags(bio, retry_flag | BIO_FLAGS_SHOULD_RETRY);
   return static_cast<int>(result);
 }
 
 int write_socket(BIO* bio, char const* from, int size) {
-  return finish(bio, ::send(descriptor(bio), from, static_cast<std::size_t>(size), MSG_NOSIGNAL), BIO_FLAGS_WRITE);
+  return finish(bio, ::send(descriptor(bio), from, static_cast<std::size_t>(size), MSG_NOSIGNAL),
+                BIO_FLAGS_WRITE);
 }
 
 int read_socket(BIO* bio, char* into, int size) {
-  return finish(bio, ::recv(descriptor(bio), into, static_cast<std::size_t>(size), 0), BIO_FLAGS_READ);
+  return finish(bio, ::recv(descriptor(bio), into, static_cast<std::size_t>(size), 0),
+                BIO_FLAGS_READ);
 }
 
 long control_socket(BIO* /*bio*/, int command, long /*number*/, void* /*pointer*/) {
@@ -63,13 +69,14 @@ BIO* make_bio(int fd) {
 }
 
 [[noreturn]] void refuse(Options const& options, std::string_view what, std::string_view file) {
-  throw Unreachable{
-      fmt::format("tandem: cannot connect to {}: {} {}: {}", options.endpoint(), what, file, openssl_error())};
+  throw Unreachable{fmt::format("tandem: cannot connect to {}: {} {}: {}", options.endpoint(), what,
+                                file, openssl_error())};
 }
 
 std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> make_context(Options const& options) {
   auto const& tls = options.tls;
-  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context{SSL_CTX_new(TLS_client_method()), &SSL_CTX_free};
+  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context{SSL_CTX_new(TLS_client_method()),
+                                                            &SSL_CTX_free};
   if (!context) refuse(options, "TLS cannot be set up", "");
   auto* const raw = context.get();
   SSL_CTX_set_min_proto_version(raw, TLS1_2_VERSION);
@@ -94,7 +101,8 @@ std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> make_context(Options const& op
 
 bool is_address(std::string const& name) {
   unsigned char bytes[16];
-  return ::inet_pton(AF_INET, name.c_str(), bytes) == 1 || ::inet_pton(AF_INET6, name.c_str(), bytes) == 1;
+  return ::inet_pton(AF_INET, name.c_str(), bytes) == 1 ||
+         ::inet_pton(AF_INET6, name.c_str(), bytes) == 1;
 }
 
 }  // namespace
@@ -113,7 +121,8 @@ Tls::Tls(Options const& options, int fd) {
   if (is_address(name)) {
     named = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(raw), name.c_str()) == 1;
   } else {
-    named = SSL_set_tlsext_host_name(raw, name.c_str()) == 1 && SSL_set1_host(raw, name.c_str()) == 1;
+    named =
+        SSL_set_tlsext_host_name(raw, name.c_str()) == 1 && SSL_set1_host(raw, name.c_str()) == 1;
   }
   if (!named) refuse(options, "the server's name", name);
   auto* const bio = make_bio(fd);
@@ -152,13 +161,15 @@ Tls::Step Tls::shake_hands() {
 Tls::Step Tls::read(char* into, std::size_t size) {
   ERR_clear_error();
   errno = 0;
-  return step(SSL_read(session_.get(), into, static_cast<int>(std::min<std::size_t>(size, INT_MAX))));
+  return step(
+      SSL_read(session_.get(), into, static_cast<int>(std::min<std::size_t>(size, INT_MAX))));
 }
 
 Tls::Step Tls::write(char const* from, std::size_t size) {
   ERR_clear_error();
   errno = 0;
-  return step(SSL_write(session_.get(), from, static_cast<int>(std::min<std::size_t>(size, INT_MAX))));
+  return step(
+      SSL_write(session_.get(), from, static_cast<int>(std::min<std::size_t>(size, INT_MAX))));
 }
 
 }  // namespace tandem::detail

@@ -12,16 +12,17 @@ namespace tandem::detail {
 
 /// One TLS session over a non-blocking socket that somebody else owns and waits for.
 ///
-/// OpenSSL is used directly because hiredis' own TLS layer does not check that the certificate bears the host's name,
-/// cannot bound a handshake by a deadline, and writes in a way that raises SIGPIPE.
+/// OpenSSL is used directly because hiredis' own TLS layer does not check that the certificate
+/// bears the host's name, cannot bound a handshake by a deadline, and writes in a way that raises
+/// SIGPIPE.
 ///
 /// Errors:  throws Unreachable at construction when a certificate file cannot be used.
 class Tls {
  public:
   Tls(Options const& options, int fd);
 
-  /// How far a step came: `bytes` of it were done; or none, and `wait_for` (POLLIN or POLLOUT) must come first; or the
-  /// session is over, and `error` says why ("" for an orderly end).
+  /// How far a step came: `bytes` of it were done; or none, and `wait_for` (POLLIN or POLLOUT) must
+  /// come first; or the session is over, and `error` says why ("" for an orderly end).
   struct Step {
     std::size_t bytes = 0;
     short wait_for = 0;

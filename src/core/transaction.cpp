@@ -68,8 +68,9 @@ void Transaction::unwatch() noexcept {
 }
 
 void Transaction::begin() {
-  // After a MULTI that is refused (an ACL, a proxy) the rest would be executed as it comes, watched or not. A server that
-  // takes one takes the next, so that only the first on each connection is waited for.
+  // After a MULTI that is refused (an ACL, a proxy) the rest would be executed as it comes, watched
+  // or not. A server that takes one takes the next, so that only the first on each connection is
+  // waited for.
   if (wire_.takes_multi()) return;
   CommandBuffer command;
   command.add(std::initializer_list<Argument>{"MULTI"});
@@ -94,7 +95,8 @@ bool Transaction::commit(std::vector<Reply>& replies) {
   if (!begun_) {
     auto const begun = wire_.receive_answer(deadline_);
     if (begun.is_error())
-      rejected.emplace(begun.error_text(), describe(keys_) + " (it was executed one by one): MULTI");
+      rejected.emplace(begun.error_text(),
+                       describe(keys_) + " (it was executed one by one): MULTI");
   }
   for (std::size_t i = 0; i < queued_.count(); ++i) {
     auto const queued = wire_.receive_answer(deadline_);
@@ -111,8 +113,9 @@ bool Transaction::commit(std::vector<Reply>& replies) {
   return true;
 }
 
-std::vector<Reply> detail::run_transaction(Channel& channel, std::span<std::string_view const> keys, Deadline deadline,
-                                           void (*body)(void*, Transaction&), void* context) {
+std::vector<Reply> detail::run_transaction(Channel& channel, std::span<std::string_view const> keys,
+                                           Deadline deadline, void (*body)(void*, Transaction&),
+                                           void* context) {
   Backoff backoff{std::chrono::milliseconds{1}, std::chrono::milliseconds{250}};
   for (;;) {
     auto const begun = steady_clock::now();
@@ -133,12 +136,14 @@ std::vector<Reply> detail::run_transaction(Channel& channel, std::span<std::stri
       std::vector<Reply> replies;
       if (transaction.commit(replies)) return replies;
     } catch (Error const& fault) {
-      // A wire that is whole has nothing to do with it: the server said no, or the fault is of something else in the body.
+      // A wire that is whole has nothing to do with it: the server said no, or the fault is of
+      // something else in the body.
       if (!fault.poisons_connection() || !lease.wire().broken()) {
         transaction.unwatch();
         throw;
       }
-      // Until EXEC has left nothing can have been applied: begin again on a fresh connection, while there is time.
+      // Until EXEC has left nothing can have been applied: begin again on a fresh connection, while
+      // there is time.
       if (committing && fault.in_doubt()) throw;
       auto const again = steady_clock::now() + backoff.pause();
       if (again >= deadline) throw Unreachable{fault.what()};
@@ -151,7 +156,8 @@ std::vector<Reply> detail::run_transaction(Channel& channel, std::span<std::stri
     // A try that does not end before the deadline would end in doubt.
     auto const now = steady_clock::now();
     if (now + (now - begun) >= deadline) {
-      throw Conflict{"tandem: " + describe(keys) + ": others kept changing the keys until the deadline"};
+      throw Conflict{"tandem: " + describe(keys) +
+                     ": others kept changing the keys until the deadline"};
     }
   }
 }

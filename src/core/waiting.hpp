@@ -11,8 +11,8 @@ namespace tandem::detail {
 /// ppoll that survives EINTR; false at the deadline. `fds` may be empty.
 bool poll_until(pollfd* fds, nfds_t count, Deadline deadline);
 
-/// How a wire waits for its socket. A caller's thread waits for nothing else (`CallerWaits`); the event thread goes on
-/// firing its timers meanwhile.
+/// How a wire waits for its socket. A caller's thread waits for nothing else (`CallerWaits`); the
+/// event thread goes on firing its timers meanwhile.
 class Waiting {
  public:
   Waiting() = default;

@@ -18,8 +18,8 @@ constexpr std::size_t read_size = 16 * 1024;
 constexpr int deepest_reply = 1000;
 constexpr std::size_t most_elements = std::size_t{1} << 27;
 
-/// hiredis allocates an array before it has seen an element, and frees a reply by recursion: what a broken server
-/// promises must not cost us our memory, nor how it nests our stack.
+/// hiredis allocates an array before it has seen an element, and frees a reply by recursion: what a
+/// broken server promises must not cost us our memory, nor how it nests our stack.
 redisReplyObjectFunctions* bounded(redisReplyObjectFunctions const* functions) {
   static auto const original = *functions;
   static auto limited = [] {
@@ -27,7 +27,9 @@ redisReplyObjectFunctions* bounded(redisReplyObjectFunctions const* functions) {
     out.createArray = [](redisReadTask const* task, std::size_t elements) -> void* {
       int depth = 0;
       for (auto const* each = task; each != nullptr; each = each->parent) ++depth;
-      return depth > deepest_reply || elements > most_elements ? nullptr : original.createArray(task, elements);
+      return depth > deepest_reply || elements > most_elements
+                 ? nullptr
+                 : original.createArray(task, elements);
     };
     return out;
   }();
@@ -59,7 +61,10 @@ redisContext* adopt(int fd) {
 void Wire::FreeContext::operator()(redisContext* context) const noexcept { let_go(context); }
 
 Wire::Wire(Options const& options, Deadline deadline, Waiting& waiting)
-    : options_{options}, waiting_{waiting}, socket_{options, deadline, waiting}, context_{adopt(descriptor())} {
+    : options_{options},
+      waiting_{waiting},
+      socket_{options, deadline, waiting},
+      context_{adopt(descriptor())} {
   try {
     if (options_.tls.enabled && options_.unix_socket.empty()) shake_tls_hands(deadline);
     introduce(deadline);
@@ -72,15 +77,16 @@ Wire::Wire(Options const& options, Deadline deadline, Waiting& waiting)
 
 Wire::~Wire() = default;
 
-// -- handshake ----------------------------------------------------------------------------------------------------
+// -- handshake ------------------------------------------------------------------------------------
 
 void Wire::shake_tls_hands(Deadline deadline) {
   tls_.emplace(options_, descriptor());
   for (;;) {
     auto const step = tls_->shake_hands();
     if (step.over) {
-      throw Unreachable{fmt::format("tandem: TLS handshake with {}: {}", options_.endpoint(),
-                                    step.error.empty() ? "the server closed the connection" : step.error)};
+      throw Unreachable{
+          fmt::format("tandem: TLS handshake with {}: {}", options_.endpoint(),
+                      step.error.empty() ? "the server closed the connection" : step.error)};
     }
     if (step.wait_for == 0) return;
     if (!waiting_.wait(descriptor(), step.wait_for, deadline)) {
@@ -94,7 +100,8 @@ void Wire::introduce(Deadline deadline) {
 
   auto const database = std::to_string(options_.database);
   CommandBuffer hello;
-  std::size_t const words = 2 + (options_.password.empty() ? 0U : 3U) + (options_.name.empty() ? 0U : 2U);
+  std::size_t const words =
+      2 + (options_.password.empty() ? 0U : 3U) + (options_.name.empty() ? 0U : 2U);
   hello.begin(words);
   hello.word("HELLO");
   hello.word("3");
@@ -118,10 +125,12 @@ void Wire::introduce(Deadline deadline) {
     protocol_ = 3;
     return;
   }
-  // Redis before 6, proxies without HELLO, an ACL that forbids it: the old words may still be understood. What else
-  // the server objects to (a wrong password, LOADING ...) would be no better in them.
+  // Redis before 6, proxies without HELLO, an ACL that forbids it: the old words may still be
+  // understood. What else the server objects to (a wrong password, LOADING ...) would be no better
+  // in them.
   ServerError const refusal{greeting.error_text(), "HELLO"};
-  if (refusal.code() != "ERR" && refusal.code() != "NOPROTO" && refusal.code() != "NOPERM") throw refusal;
+  if (refusal.code() != "ERR" && refusal.code() != "NOPROTO" && refusal.code() != "NOPERM")
+    throw refusal;
   try {
     introduce_in_resp2(deadline);
   } catch (Error const& fault) {
@@ -140,7 +149,8 @@ void Wire::introduce_in_resp2(Deadline deadline) {
     }
   }
   words.add(std::initializer_list<Argument>{"SELECT", options_.database});
-  if (!options_.name.empty()) words.add(std::initializer_list<Argument>{"CLIENT", "SETNAME", options_.name});
+  if (!options_.name.empty())
+    words.add(std::initializer_list<Argument>{"CLIENT", "SETNAME", options_.name});
   send(words, deadline);
   if (!options_.password.empty()) receive_answer(deadline).throw_if_error("AUTH");
   auto const selected = receive_answer(deadline);
@@ -148,31 +158,35 @@ void Wire::introduce_in_resp2(Deadline deadline) {
   bool const needless = options_.database == 0 && selected.error_text().starts_with("NOPERM ");
   if (!needless) selected.throw_if_error("SELECT");
   if (!options_.name.empty()) {
-    (void)receive_answer(deadline);  // a server that refuses the name still serves: the name is for human eyes
+    (void)receive_answer(
+        deadline);  // a server that refuses the name still serves: the name is for human eyes
   }
   protocol_ = 2;
 }
 
-/// What the server said before it hung up on us ("ERR max number of clients reached"), for the text of the fault.
+/// What the server said before it hung up on us ("ERR max number of clients reached"), for the text
+/// of the fault.
 std::string Wire::last_words() noexcept try {
   broken_ = false;
   auto const reply = receive_if_here(steady_clock::now() + std::chrono::milliseconds{2});
   broken_ = true;
-  return reply && reply->is_error() ? fmt::format(" (it said: {})", reply->error_text()) : std::string{};
+  return reply && reply->is_error() ? fmt::format(" (it said: {})", reply->error_text())
+                                    : std::string{};
 } catch (...) {
   broken_ = true;
   return {};
 }
 
-// -- sending ------------------------------------------------------------------------------------------------------
+// -- sending --------------------------------------------------------------------------------------
 
 void Wire::require_usable() const {
   if (!of_this_process()) {
-    throw Unreachable{fmt::format("tandem: this connection to {} belongs to the parent process", options_.endpoint())};
+    throw Unreachable{fmt::format("tandem: this connection to {} belongs to the parent process",
+                                  options_.endpoint())};
   }
   if (broken_) {
-    throw Unreachable{
-        fmt::format("tandem: this connection to {} is broken after an earlier fault", options_.endpoint())};
+    throw Unreachable{fmt::format("tandem: this connection to {} is broken after an earlier fault",
+                                  options_.endpoint())};
   }
 }
 
@@ -192,7 +206,8 @@ void Wire::refuse_unasked() {
     if (!reply) break;
     unasked = reply->kind() != ReplyKind::push;
   }
-  unasked = unasked || (reader.ridx >= 0 && is_unasked(reader.task[0]->type));  // the beginning of one
+  unasked =
+      unasked || (reader.ridx >= 0 && is_unasked(reader.task[0]->type));  // the beginning of one
   if (unasked) fail_receiving("it answered what nobody had asked");
 }
 
@@ -204,8 +219,11 @@ void Wire::send(CommandBuffer const& commands, Deadline deadline) {
     throw Unreachable{fault.what()};
   }
   auto rest = commands.bytes();
-  // A server executes a command once it has read all of it: part of a single one is as good as nothing.
-  auto const in_doubt = [&] { return commands.count() > 1 && rest.size() < commands.bytes().size(); };
+  // A server executes a command once it has read all of it: part of a single one is as good as
+  // nothing.
+  auto const in_doubt = [&] {
+    return commands.count() > 1 && rest.size() < commands.bytes().size();
+  };
   while (!rest.empty()) {
     Progress progress;
     try {
@@ -234,7 +252,8 @@ std::size_t Wire::send_some(std::string_view bytes) {
 Wire::Progress Wire::write_some(std::string_view bytes) {
   if (tls_) {
     auto const step = tls_->write(bytes.data(), bytes.size());
-    if (step.over) throw Unreachable{step.error.empty() ? "the server closed the connection" : step.error};
+    if (step.over)
+      throw Unreachable{step.error.empty() ? "the server closed the connection" : step.error};
     return {step.bytes, step.wait_for};
   }
   auto const sent = ::send(descriptor(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -244,7 +263,7 @@ Wire::Progress Wire::write_some(std::string_view bytes) {
   throw Unreachable{std::string{error_text(errno)}};
 }
 
-// -- receiving ----------------------------------------------------------------------------------------------------
+// -- receiving ------------------------------------------------------------------------------------
 
 void Wire::fail_receiving(std::string_view why) {
   broken_ = true;
@@ -267,7 +286,8 @@ Wire::Progress Wire::read_some() {
   Progress progress;
   if (tls_) {
     auto const step = tls_->read(buffer, sizeof buffer);
-    if (step.over) fail_receiving(step.error.empty() ? "the server closed the connection" : step.error);
+    if (step.over)
+      fail_receiving(step.error.empty() ? "the server closed the connection" : step.error);
     progress = {step.bytes, step.wait_for};
   } else {
     auto const got = ::recv(descriptor(), buffer, sizeof buffer, 0);
@@ -313,7 +333,8 @@ std::optional<Reply> Wire::receive_if_here(Deadline enough) {
 bool Wire::is_quiet() noexcept {
   if (broken()) return false;
   char byte = 0;
-  // An idle command connection has nothing to read: end of file or bytes nobody asked for both disqualify it.
+  // An idle command connection has nothing to read: end of file or bytes nobody asked for both
+  // disqualify it.
   return ::recv(descriptor(), &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
 }
 

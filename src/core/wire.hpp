@@ -21,17 +21,19 @@ namespace tandem::detail {
 
 /// One conversation with the server: a hiredis context over a socket of ours, its handshake done.
 ///
-/// hiredis reads replies; connecting, reading and writing are ours, so that every step ends at its deadline, no
-/// write raises SIGPIPE, and a push is never taken for a reply. Any fault breaks the wire for good: a late answer
-/// must not meet the next question. The child of a fork finds its wires broken and their sockets closed.
+/// hiredis reads replies; connecting, reading and writing are ours, so that every step ends at its
+/// deadline, no write raises SIGPIPE, and a push is never taken for a reply. Any fault breaks the
+/// wire for good: a late answer must not meet the next question. The child of a fork finds its
+/// wires broken and their sockets closed.
 ///
-/// Errors:  Unreachable before anything of a command could have been executed, InDoubt after; construction also
-///          throws the ServerError that refused the handshake (WRONGPASS, NOAUTH ...).
+/// Errors:  Unreachable before anything of a command could have been executed, InDoubt after;
+///          construction also throws the ServerError that refused the handshake (WRONGPASS, NOAUTH
+///          ...).
 /// Threads: one at a time.
 class Wire {
  public:
-  /// Connects, and introduces itself: HELLO (or AUTH where that is unknown), the client's name, SELECT. One round trip
-  /// with RESP3, two otherwise. `waiting` must outlive the wire.
+  /// Connects, and introduces itself: HELLO (or AUTH where that is unknown), the client's name,
+  /// SELECT. One round trip with RESP3, two otherwise. `waiting` must outlive the wire.
   Wire(Options const& options, Deadline deadline, Waiting& waiting);
   ~Wire();
   Wire(Wire const&) = delete;
@@ -39,18 +41,20 @@ class Wire {
 
   void send(CommandBuffer const& commands, Deadline deadline);
 
-  /// Sends as much of `bytes` as the socket takes without waiting; how much that was. Throws Unreachable.
+  /// Sends as much of `bytes` as the socket takes without waiting; how much that was. Throws
+  /// Unreachable.
   [[nodiscard]] std::size_t send_some(std::string_view bytes);
 
   /// The next reply, pushes included.
   [[nodiscard]] Reply receive(Deadline deadline);
   /// The next reply that is no push; pushes on the way are dropped.
   [[nodiscard]] Reply receive_answer(Deadline deadline);
-  /// The next reply if it is here already, without waiting; what is here is read until `enough`. Throws InDoubt when
-  /// the server closed the connection.
+  /// The next reply if it is here already, without waiting; what is here is read until `enough`.
+  /// Throws InDoubt when the server closed the connection.
   [[nodiscard]] std::optional<Reply> receive_if_here(Deadline enough);
 
-  /// Whether an idle wire can be used: not broken, and the server has neither closed it nor said anything unasked.
+  /// Whether an idle wire can be used: not broken, and the server has neither closed it nor said
+  /// anything unasked.
   [[nodiscard]] bool is_quiet() noexcept;
 
   [[nodiscard]] bool broken() const noexcept { return broken_ || !of_this_process(); }
@@ -96,6 +100,7 @@ class Wire {
 };
 
 /// Sends `commands` and receives the answer to each.
-[[nodiscard]] std::vector<Reply> exchange(Wire& wire, CommandBuffer const& commands, Deadline deadline);
+[[nodiscard]] std::vector<Reply> exchange(Wire& wire, CommandBuffer const& commands,
+                                          Deadline deadline);
 
 }  // namespace tandem::detail

@@ -89,7 +89,8 @@ int for_each_entry(int folder, Visit visit) noexcept {
 
 /// rm -rf, for a folder that nobody writes to any more.
 void remove_tree(int parent, char const* name) noexcept {
-  auto const folder = static_cast<int>(sys(SYS_openat, parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  auto const folder = static_cast<int>(
+      sys(SYS_openat, parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (folder >= 0) {
     auto const remove_entry = [](char const* entry, int in) {
       if (sys(SYS_unlinkat, in, entry, 0) != 0) remove_tree(in, entry);
@@ -109,7 +110,8 @@ void close_all_but(int kept) noexcept {
     return;
   }
   // Before Linux 5.9
-  auto const own = static_cast<int>(sys(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  auto const own = static_cast<int>(
+      sys(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   for_each_entry(own, [kept](char const* name, int folder) {
     int number = 0;
     for (; *name != '\0'; ++name) number = number * 10 + (*name - '0');
@@ -122,7 +124,8 @@ void close_all_but(int kept) noexcept {
   sys(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
   if (sys(SYS_getppid) != supervisor) sys(SYS_exit_group, 1);
   sys(SYS_setpgid, 0, 0);
-  auto const log = sys(SYS_openat, AT_FDCWD, plan.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  auto const log =
+      sys(SYS_openat, AT_FDCWD, plan.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   sys(SYS_dup3, log, STDOUT_FILENO, 0);
   sys(SYS_dup3, log, STDERR_FILENO, 0);
   sys(SYS_chdir, plan.folder);
@@ -175,10 +178,11 @@ class Supervision {
 
   void serve() noexcept {
     std::uint64_t const child_ended = std::uint64_t{1} << (SIGCHLD - 1);
-    auto const children =
-        static_cast<int>(sys(SYS_signalfd4, -1, &child_ended, sizeof child_ended, O_CLOEXEC | O_NONBLOCK));
+    auto const children = static_cast<int>(
+        sys(SYS_signalfd4, -1, &child_ended, sizeof child_ended, O_CLOEXEC | O_NONBLOCK));
     auto const owner = static_cast<int>(sys(SYS_pidfd_open, plan_.owner, 0U));
-    std::array<pollfd, 3> events{{{plan_.channel, POLLIN, 0}, {children, POLLIN, 0}, {owner, POLLIN, 0}}};
+    std::array<pollfd, 3> events{
+        {{plan_.channel, POLLIN, 0}, {children, POLLIN, 0}, {owner, POLLIN, 0}}};
     // Asked after pidfd_open: an owner who died before it, and whose number may be another's by
     // now, is not our parent any more. Without a pidfd (Linux before 5.3, some sandboxes) it is
     // asked by the clock.
@@ -257,7 +261,9 @@ class Supervision {
 
 // ---- The owner's side ----
 
-[[noreturn]] void fail(std::string const& what) { throw std::runtime_error{"private redis-server: " + what}; }
+[[noreturn]] void fail(std::string const& what) {
+  throw std::runtime_error{"private redis-server: " + what};
+}
 
 [[noreturn]] void fail_with(int error, std::string const& what) {
   fail(what + ": " + std::generic_category().message(error));
@@ -352,14 +358,16 @@ class Supervisor {
 };
 
 std::string new_folder() {
-  constexpr std::string_view url_safe = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._~-";
+  constexpr std::string_view url_safe =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._~-";
   std::random_device random;
   std::string name = "/tandem-redis-";
   for (int i = 0; i < 16; ++i) name += "0123456789abcdef"[random() % 16];
   auto const* chosen = std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe)
   std::string const base = chosen == nullptr ? "" : chosen;
-  bool const fits = base.starts_with('/') && base.find_first_not_of(url_safe) == std::string::npos &&
-                    base.size() + name.size() + sizeof "/redis.sock" <= sizeof sockaddr_un::sun_path;
+  bool const fits =
+      base.starts_with('/') && base.find_first_not_of(url_safe) == std::string::npos &&
+      base.size() + name.size() + sizeof "/redis.sock" <= sizeof sockaddr_un::sun_path;
   return (fits ? base : "/tmp") + name;
 }
 
@@ -384,7 +392,8 @@ std::string find_binary(std::string wanted) {
     auto const candidate = std::filesystem::path{folder} / wanted;
     if (is_program(candidate)) return std::filesystem::absolute(candidate);
   }
-  fail("no " + wanted + " in $PATH (Debian: apt-get install redis-server; or name one by $TANDEM_REDIS_SERVER)");
+  fail("no " + wanted +
+       " in $PATH (Debian: apt-get install redis-server; or name one by $TANDEM_REDIS_SERVER)");
 }
 
 /// A free port of 127.0.0.1, ours while `holder` is open: nobody else is given it, for listening or
@@ -411,14 +420,15 @@ struct Port {
 
 Port free_port() {
   Port first;
-  return first.number == 6379 ? Port{} : std::move(first);  // never the port of the machine's own server
+  return first.number == 6379 ? Port{}
+                              : std::move(first);  // never the port of the machine's own server
 }
 
 /// Whether the server answers a PING by anything but that it is still loading (a demand for a
 /// password is as good as PONG).
 bool answers(std::string const& path, Clock::time_point deadline) {
-  auto const left =
-      std::max(std::chrono::microseconds{1000}, std::chrono::ceil<std::chrono::microseconds>(deadline - Clock::now()));
+  auto const left = std::max(std::chrono::microseconds{1000},
+                             std::chrono::ceil<std::chrono::microseconds>(deadline - Clock::now()));
   timeval const patience{left.count() / 1'000'000, left.count() % 1'000'000};
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -463,9 +473,13 @@ struct RedisServer::State {
   ~State() = default;
 
   [[nodiscard]] std::vector<std::string> command_of(RedisServerOptions const& options) const {
-    auto const text = [](std::optional<Port> const& of) { return std::to_string(of ? of->number : 0); };
+    auto const text = [](std::optional<Port> const& of) {
+      return std::to_string(of ? of->number : 0);
+    };
     std::vector<std::string> words{find_binary(options.binary), "--port", text(port)};
-    auto const set = [&words](std::initializer_list<std::string> more) { words.insert(words.end(), more); };
+    auto const set = [&words](std::initializer_list<std::string> more) {
+      words.insert(words.end(), more);
+    };
     set({"--bind", "127.0.0.1", "--save", "", "--appendonly", options.persistent ? "yes" : "no"});
     // Handed to the kernel before each reply, which outlives a SIGKILL; the disk need not know.
     set({"--appendfsync", "no"});
@@ -487,7 +501,11 @@ struct RedisServer::State {
   Plan plan() {
     for (auto& word : command) argv.push_back(word.data());
     argv.push_back(nullptr);
-    return {.owner = 0, .channel = -1, .folder = folder.c_str(), .log = log.c_str(), .command = argv.data()};
+    return {.owner = 0,
+            .channel = -1,
+            .folder = folder.c_str(),
+            .log = log.c_str(),
+            .command = argv.data()};
   }
 
   void start() {
@@ -503,7 +521,8 @@ struct RedisServer::State {
       }
       if (!ended) supervisor.ask(Order::kill);
       fail(command.front() +
-           (ended ? " ended while starting" : " did not answer within " + std::to_string(deadline.count()) + " ms") +
+           (ended ? " ended while starting"
+                  : " did not answer within " + std::to_string(deadline.count()) + " ms") +
            "; the end of its log:\n" + log_tail());
     }
   }
@@ -532,7 +551,8 @@ struct RedisServer::State {
 RedisServer::RedisServer(RedisServerOptions const& options) {
   if (options.start_deadline <= std::chrono::milliseconds::zero()) {
     throw std::invalid_argument{"RedisServerOptions::start_deadline is " +
-                                std::to_string(options.start_deadline.count()) + " ms; at least 1 ms is accepted"};
+                                std::to_string(options.start_deadline.count()) +
+                                " ms; at least 1 ms is accepted"};
   }
   state_ = std::make_unique<State>(options);
 }
@@ -545,7 +565,9 @@ std::string RedisServer::url() const { return "unix://" + state_->socket; }
 std::string RedisServer::socket_path() const { return state_->socket; }
 std::string RedisServer::folder() const { return state_->folder; }
 std::uint16_t RedisServer::port() const { return state_->port ? state_->port->number : 0; }
-std::uint16_t RedisServer::tls_port() const { return state_->tls_port ? state_->tls_port->number : 0; }
+std::uint16_t RedisServer::tls_port() const {
+  return state_->tls_port ? state_->tls_port->number : 0;
+}
 pid_t RedisServer::pid() const { return state_->supervisor.ask(Order::report); }
 std::string RedisServer::log() const { return text_of(state_->log); }
 

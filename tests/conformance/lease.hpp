@@ -20,11 +20,13 @@ namespace tandem::conformance {
 
 using namespace std::chrono_literals;
 
-/// What everything that is held for a time must do. A type passes with a subject that says how it is had:
+/// What everything that is held for a time must do. A type passes with a subject that says how it
+/// is had:
 ///
 ///     struct LockSubject {
 ///       static Hold acquire(Client client, std::string_view name, LockOptions options);  // waits
-///       static bool taken(support::LockScene& scene, std::string_view name);             // as the server sees it
+///       static bool taken(support::LockScene& scene, std::string_view name);             // as the
+///       server sees it
 ///     };
 template <class Subject>
 class Leased : public ::testing::Test {
@@ -91,8 +93,9 @@ TYPED_TEST_P(Leased, LateRenewalDoesNotLengthenTheSuccessors) {
   EXPECT_TRUE(next.held() && this->taken());
 }
 
-REGISTER_TYPED_TEST_SUITE_P(Leased, EndsByItselfWhenItIsNotRenewedAndNeverBeforeItsOwnerKnows, LastsWhileItIsRenewed,
-                            DeathOfItsOwnerEndsItWithTheLease, LossIsSeenByItsOwner,
-                            LateReleaseDoesNotFreeTheSuccessors, LateRenewalDoesNotLengthenTheSuccessors);
+REGISTER_TYPED_TEST_SUITE_P(Leased, EndsByItselfWhenItIsNotRenewedAndNeverBeforeItsOwnerKnows,
+                            LastsWhileItIsRenewed, DeathOfItsOwnerEndsItWithTheLease,
+                            LossIsSeenByItsOwner, LateReleaseDoesNotFreeTheSuccessors,
+                            LateRenewalDoesNotLengthenTheSuccessors);
 
 }  // namespace tandem::conformance

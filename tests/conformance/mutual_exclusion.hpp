@@ -29,8 +29,8 @@ using namespace std::chrono_literals;
 /// with a subject that says how one is made, entered and left:
 ///
 ///     struct LockSubject {
-///       using Inside = std::optional<Hold>;  // true when inside; outside again at the end of its life
-///       static std::unique_ptr<Lock> make(Client client, std::string_view name);
+///       using Inside = std::optional<Hold>;  // true when inside; outside again at the end of its
+///       life static std::unique_ptr<Lock> make(Client client, std::string_view name);
 ///       static Inside try_enter(Lock& lock);
 ///       static Inside try_enter_for(Lock& lock, std::chrono::milliseconds longest);
 ///       static Inside enter(Lock& lock);
@@ -38,7 +38,9 @@ using namespace std::chrono_literals;
 template <class Subject>
 class MutualExclusion : public ::testing::Test {
  protected:
-  [[nodiscard]] auto make(std::string_view name = "orders") { return Subject::make(scene_.client(), name); }
+  [[nodiscard]] auto make(std::string_view name = "orders") {
+    return Subject::make(scene_.client(), name);
+  }
 
   support::LockScene scene_{};
 };
@@ -67,8 +69,9 @@ TYPED_TEST_P(MutualExclusion, WaiterEntersWhenTheFirstLeaves) {
   auto const one = this->make();
   auto const other = this->make();
   auto inside = std::make_unique<typename TypeParam::Inside>(TypeParam::enter(*one));
-  auto later =
-      std::async(std::launch::async, [&] { return bool{TypeParam::try_enter_for(*other, support::long_enough)}; });
+  auto later = std::async(std::launch::async, [&] {
+    return bool{TypeParam::try_enter_for(*other, support::long_enough)};
+  });
   this->scene_.await_waiters("orders", 1);
   inside.reset();
   EXPECT_TRUE(later.get());
@@ -78,7 +81,8 @@ TYPED_TEST_P(MutualExclusion, WaiterGivesUpAtItsDeadline) {
   auto const one = this->make();
   auto const other = this->make();
   auto const inside = TypeParam::enter(*one);
-  auto const took = support::time_of([&] { EXPECT_FALSE(TypeParam::try_enter_for(*other, 100ms)); });
+  auto const took =
+      support::time_of([&] { EXPECT_FALSE(TypeParam::try_enter_for(*other, 100ms)); });
   EXPECT_GE(took, 100ms);
   EXPECT_LE(took, 100ms + support::stall);
 }
@@ -182,7 +186,8 @@ TYPED_TEST_P(MutualExclusion, ObjectMadeBeforeAForkExcludesBetweenParentAndChild
   support::Forked child{[&] {
     auto const inside = TypeParam::enter(*both);
     this->scene_.redis("SET", "inside", 1);
-    return support::eventually([&] { return this->scene_.exists("leave"); }) ? "left" : "never told";
+    return support::eventually([&] { return this->scene_.exists("leave"); }) ? "left"
+                                                                             : "never told";
   }};
   ASSERT_TRUE(support::eventually([&] { return this->scene_.exists("inside"); }));
   EXPECT_FALSE(TypeParam::try_enter(*both));
@@ -198,10 +203,13 @@ TYPED_TEST_P(MutualExclusion, EntersAgainAfterTheServerRestarted) {
   EXPECT_TRUE(TypeParam::enter(*one));
 }
 
-REGISTER_TYPED_TEST_SUITE_P(MutualExclusion, SecondIsRefusedWhileTheFirstIsInside, SecondEntersAfterTheFirstLeft,
-                            WaiterEntersWhenTheFirstLeaves, WaiterGivesUpAtItsDeadline, ExceptionThatEndsTheScopeLeaves,
-                            NamesAreIndependent, ObjectSharedByThreadsLetsOneInAtATime, ClientsAreLetInOneAtATime,
-                            ProcessesAreLetInOneAtATime, ForkInsideLeavesTheParentInsideAndTheChildOutside,
-                            ObjectMadeBeforeAForkExcludesBetweenParentAndChild, EntersAgainAfterTheServerRestarted);
+REGISTER_TYPED_TEST_SUITE_P(MutualExclusion, SecondIsRefusedWhileTheFirstIsInside,
+                            SecondEntersAfterTheFirstLeft, WaiterEntersWhenTheFirstLeaves,
+                            WaiterGivesUpAtItsDeadline, ExceptionThatEndsTheScopeLeaves,
+                            NamesAreIndependent, ObjectSharedByThreadsLetsOneInAtATime,
+                            ClientsAreLetInOneAtATime, ProcessesAreLetInOneAtATime,
+                            ForkInsideLeavesTheParentInsideAndTheChildOutside,
+                            ObjectMadeBeforeAForkExcludesBetweenParentAndChild,
+                            EntersAgainAfterTheServerRestarted);
 
 }  // namespace tandem::conformance

@@ -1,4 +1,5 @@
-// Somebody else's program: it knows only the installed package. packaging_test.cmake builds and runs it.
+// Somebody else's program: it knows only the installed package. packaging_test.cmake builds and
+// runs it.
 #include <cstdint>
 #include <iostream>
 #include <string>

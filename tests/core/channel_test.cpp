@@ -25,10 +25,12 @@ TEST(ChannelTest, ScriptIsItsSha1OrItsSourceThenCountedKeysThenArguments) {
   std::vector<Argument> const arguments{"a", 1};
   CommandBuffer by_sha1;
   add_script(by_sha1, script, true, keys, arguments);
-  EXPECT_EQ(by_sha1.bytes(), resp({"EVALSHA", std::string{script.sha1()}, "2", "k1", "k2", "a", "1"}));
+  EXPECT_EQ(by_sha1.bytes(),
+            resp({"EVALSHA", std::string{script.sha1()}, "2", "k1", "k2", "a", "1"}));
   CommandBuffer in_full;
   add_script(in_full, script, false, keys, arguments);
-  EXPECT_EQ(in_full.bytes(), resp({"EVAL", std::string{script.source()}, "2", "k1", "k2", "a", "1"}));
+  EXPECT_EQ(in_full.bytes(),
+            resp({"EVAL", std::string{script.source()}, "2", "k1", "k2", "a", "1"}));
 }
 
 TEST(ChannelTest, ScriptMayHaveNeitherKeysNorArguments) {

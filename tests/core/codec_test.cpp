@@ -51,12 +51,16 @@ using namespace std::string_literals;
 using namespace std::string_view_literals;
 
 static_assert(Encodable<Price> && Decodable<Price>);
-static_assert(!Encodable<Unknown> && !Encodable<std::vector<Unknown>> && !Encodable<std::pair<int, Unknown>>);
-static_assert(!Encodable<char> && !Encodable<wchar_t> && !Encodable<char8_t>, "a letter or a number?");
+static_assert(!Encodable<Unknown> && !Encodable<std::vector<Unknown>> &&
+              !Encodable<std::pair<int, Unknown>>);
+static_assert(!Encodable<char> && !Encodable<wchar_t> && !Encodable<char8_t>,
+              "a letter or a number?");
 static_assert(!Encodable<long double>, "it has no portable text");
 static_assert(!Encodable<char const*> && !Encodable<int*>);
-static_assert(Encodable<std::string_view> && !Decodable<std::string_view>, "there is nothing to refer to");
-static_assert(Encodable<std::vector<std::string_view>> && !Decodable<std::vector<std::string_view>>);
+static_assert(Encodable<std::string_view> && !Decodable<std::string_view>,
+              "there is nothing to refer to");
+static_assert(Encodable<std::vector<std::string_view>> &&
+              !Decodable<std::vector<std::string_view>>);
 
 template <class T>
 std::string encode(T const& value) {
@@ -120,7 +124,8 @@ TEST(CodecTest, IntegerThatTheTypeCannotHoldIsRefused) {
 }
 
 TEST(CodecTest, TextThatIsNotWhollyAnIntegerIsRefused) {
-  for (auto const text : {""sv, " 1"sv, "1 "sv, "+1"sv, "1.0"sv, "0x1"sv, "1\0"sv, "\0"sv, "-"sv, "1e3"sv, "one"sv}) {
+  for (auto const text :
+       {""sv, " 1"sv, "1 "sv, "+1"sv, "1.0"sv, "0x1"sv, "1\0"sv, "\0"sv, "-"sv, "1e3"sv, "one"sv}) {
     EXPECT_NE(refusal<std::int64_t>(text), "none") << text;
     EXPECT_NE(refusal<std::uint16_t>(text), "none") << text;
   }
@@ -131,8 +136,9 @@ TEST(CodecTest, TextThatIsNotWhollyAnIntegerIsRefused) {
 template <class Number>
 void expect_edges() {
   using Limits = std::numeric_limits<Number>;
-  for (Number const number : {Number{0}, Number{1}, Limits::min(), Limits::denorm_min(), Limits::max(),
-                              Limits::lowest(), Limits::epsilon(), Limits::infinity(), -Limits::infinity()}) {
+  for (Number const number :
+       {Number{0}, Number{1}, Limits::min(), Limits::denorm_min(), Limits::max(), Limits::lowest(),
+        Limits::epsilon(), Limits::infinity(), -Limits::infinity()}) {
     EXPECT_EQ(there_and_back(number), number);
     EXPECT_EQ(there_and_back(-number), -number);
   }
@@ -165,7 +171,8 @@ TEST(CodecTest, RandomDoublesReadBackToTheBit) {
 }
 
 TEST(CodecTest, TextThatIsNoSuchRealNumberIsRefused) {
-  for (auto const text : {""sv, " 1"sv, "1 "sv, "1,5"sv, "+1"sv, "0x1p3"sv, "1e999"sv, "1.5\0"sv, "x"sv}) {
+  for (auto const text :
+       {""sv, " 1"sv, "1 "sv, "1,5"sv, "+1"sv, "0x1p3"sv, "1e999"sv, "1.5\0"sv, "x"sv}) {
     EXPECT_NE(refusal<double>(text), "none") << text;
   }
   EXPECT_NE(refusal<float>("1e300"), "none");
@@ -178,7 +185,8 @@ TEST(CodecTest, BoolIsOneOrZeroAndNothingElse) {
   EXPECT_EQ(encode(false), "0");
   EXPECT_TRUE(Codec<bool>::decode("1"));
   EXPECT_FALSE(Codec<bool>::decode("0"));
-  for (auto const text : {""sv, "2"sv, "true"sv, "-1"sv}) EXPECT_NE(refusal<bool>(text), "none") << text;
+  for (auto const text : {""sv, "2"sv, "true"sv, "-1"sv})
+    EXPECT_NE(refusal<bool>(text), "none") << text;
 }
 
 TEST(CodecTest, EnumerationIsItsNumber) {
@@ -200,7 +208,8 @@ TEST(CodecTest, EnumerationIsItsNumber) {
 // ---- Text ----
 
 TEST(CodecTest, TextIsItsBytesUnchanged) {
-  for (auto const& text : {""s, "plain"s, "\0nul\0"s, "line\r\nline"s, "\xff\xfe"s, std::string(16 << 20, '\0')}) {
+  for (auto const& text :
+       {""s, "plain"s, "\0nul\0"s, "line\r\nline"s, "\xff\xfe"s, std::string(16 << 20, '\0')}) {
     EXPECT_EQ(encode(text), text);
     EXPECT_EQ(there_and_back(text), text);
     EXPECT_EQ(encode(std::string_view{text}), text);
@@ -223,11 +232,14 @@ TEST(CodecTest, OptionalIsNothingOrOneElement) {
   EXPECT_EQ(encode(std::optional<std::string>{""}), "0:,");
 }
 
-TEST(CodecTest, PairIsTwoElements) { EXPECT_EQ(encode(std::pair<std::string, int>{"EUR", 5}), "3:EUR,1:5,"); }
+TEST(CodecTest, PairIsTwoElements) {
+  EXPECT_EQ(encode(std::pair<std::string, int>{"EUR", 5}), "3:EUR,1:5,");
+}
 
 TEST(CodecTest, NestedFormsKeepEveryDistinction) {
   using Nested = std::vector<std::pair<std::string, std::optional<std::vector<double>>>>;
-  Nested const value{{"a", std::nullopt}, {"", std::vector<double>{}}, {"\n,:", std::vector<double>{0.5, -1}}};
+  Nested const value{
+      {"a", std::nullopt}, {"", std::vector<double>{}}, {"\n,:", std::vector<double>{0.5, -1}}};
   EXPECT_EQ(encode(value), "7:1:a,0:,,9:0:,3:0:,,,25:3:\n,:,15:11:3:0.5,2:-1,,,,");
   EXPECT_EQ(there_and_back(value), value);
 
@@ -246,9 +258,10 @@ TEST(CodecTest, TypeOfTheUserNestsToo) {
 }
 
 TEST(CodecTest, MalformedPartsAreRefused) {
-  for (auto const text : {"1"sv, ":"sv, "1:"sv, "1:a"sv, "1:a;"sv, "2:a,"sv, "0:a,"sv, "-1:a,"sv, "+1:a,"sv, " 1:a,"sv,
-                          "01:a,"sv, "00:,"sv, "1:a,x"sv, "1:a,1:"sv, ",1:a"sv, "18446744073709551615:a,"sv,
-                          "18446744073709551616:a,"sv, "99999999999999999999999:a,"sv}) {
+  for (auto const text :
+       {"1"sv, ":"sv, "1:"sv, "1:a"sv, "1:a;"sv, "2:a,"sv, "0:a,"sv, "-1:a,"sv, "+1:a,"sv,
+        " 1:a,"sv, "01:a,"sv, "00:,"sv, "1:a,x"sv, "1:a,1:"sv, ",1:a"sv,
+        "18446744073709551615:a,"sv, "18446744073709551616:a,"sv, "99999999999999999999999:a,"sv}) {
     EXPECT_NE(refusal<std::vector<std::string>>(text), "none") << text;
     EXPECT_NE(refusal<std::optional<std::string>>(text), "none") << text;
     EXPECT_NE((refusal<std::pair<std::string, std::string>>(text)), "none") << text;
@@ -257,7 +270,8 @@ TEST(CodecTest, MalformedPartsAreRefused) {
 
 TEST(CodecTest, NothingBehindTheBytesIsLookedAt) {
   for (auto const text : {"1:a"sv, "10"sv, "1:"sv, "2:a,"sv, "3"sv, "-"sv}) {
-    std::vector<char> const exactly{text.begin(), text.end()};  // no NUL behind: the address sanitizer stands there
+    std::vector<char> const exactly{
+        text.begin(), text.end()};  // no NUL behind: the address sanitizer stands there
     std::string_view const bytes{exactly.data(), exactly.size()};
     EXPECT_NE(refusal<std::vector<std::string>>(bytes), "none") << text;
     (void)refusal<std::int64_t>(bytes);
@@ -274,7 +288,8 @@ TEST(CodecTest, WrongNumberOfPartsIsRefused) {
 }
 
 TEST(CodecTest, RandomNestedValuesReadBack) {
-  using Value = std::pair<std::vector<std::string>, std::optional<std::pair<std::int64_t, std::vector<bool>>>>;
+  using Value = std::pair<std::vector<std::string>,
+                          std::optional<std::pair<std::int64_t, std::vector<bool>>>>;
   std::mt19937_64 random{7};
   auto const below = [&](std::uint64_t end) { return random() % end; };
   for (int i = 0; i < 2'000; ++i) {
@@ -282,10 +297,12 @@ TEST(CodecTest, RandomNestedValuesReadBack) {
     value.first.resize(below(5));
     for (auto& text : value.first) {
       text.resize(below(40));
-      for (auto& byte : text) byte = below(2) == 0 ? ",:0123456789"[below(12)] : static_cast<char>(random());
+      for (auto& byte : text)
+        byte = below(2) == 0 ? ",:0123456789"[below(12)] : static_cast<char>(random());
     }
     if (below(2) == 0) {
-      value.second.emplace(static_cast<std::int64_t>(random()), std::vector<bool>(below(9), below(2) == 0));
+      value.second.emplace(static_cast<std::int64_t>(random()),
+                           std::vector<bool>(below(9), below(2) == 0));
     }
     EXPECT_EQ(there_and_back(value), value);
   }
@@ -312,11 +329,14 @@ TEST(CodecTest, RandomBytesAreRefusedOrReadAsTheOneValueThatIsWrittenSo) {
 TEST(CodecTest, RefusalSaysWhatWasWantedAndNeverTheBytes) {
   EXPECT_EQ(refusal<std::int8_t>("secret"),
             "an integer from -128 to 127 was wanted, something else of length 6 is there");
-  EXPECT_EQ(refusal<std::uint8_t>("300"), "an integer from 0 to 255 was wanted, something else of length 3 is there");
+  EXPECT_EQ(refusal<std::uint8_t>("300"),
+            "an integer from 0 to 255 was wanted, something else of length 3 is there");
   EXPECT_EQ(refusal<double>("secret"), "a double was wanted, something else of length 6 is there");
-  EXPECT_EQ(refusal<bool>("yes"), "an integer from 0 to 1 was wanted, something else of length 3 is there");
+  EXPECT_EQ(refusal<bool>("yes"),
+            "an integer from 0 to 1 was wanted, something else of length 3 is there");
   EXPECT_EQ(refusal<std::vector<int>>("1:7,1:x,"),
-            "part 2: an integer from -2147483648 to 2147483647 was wanted, something else of length 1 is there");
+            "part 2: an integer from -2147483648 to 2147483647 was wanted, something else of "
+            "length 1 is there");
   EXPECT_EQ(refusal<std::vector<int>>("secret"),
             "part 1: <length>:<bytes>, was wanted, something else of length 6 is there");
   EXPECT_EQ(refusal<std::optional<int>>("1:1,secret"), "1 part was wanted, 6 more bytes are there");

@@ -66,10 +66,12 @@ TEST(CommandTest, RealNumberIsTheShortestTextThatReadsBack) {
 
 TEST(CommandTest, RealNumbersReadBackAsTheSame) {
   for (double const number :
-       {1.0 / 3, 0.1 + 0.2, 5e-324, std::numeric_limits<double>::max(), std::numeric_limits<double>::lowest(),
-        std::numeric_limits<double>::min(), -1.2345678901234567e-308, 9007199254740993.0}) {
+       {1.0 / 3, 0.1 + 0.2, 5e-324, std::numeric_limits<double>::max(),
+        std::numeric_limits<double>::lowest(), std::numeric_limits<double>::min(),
+        -1.2345678901234567e-308, 9007199254740993.0}) {
     Argument const argument{number};
-    EXPECT_EQ(std::strtod(std::string{argument.bytes()}.c_str(), nullptr), number) << argument.bytes();
+    EXPECT_EQ(std::strtod(std::string{argument.bytes()}.c_str(), nullptr), number)
+        << argument.bytes();
   }
 }
 
@@ -101,10 +103,13 @@ TEST(CommandTest, CopyOfANumberIsItsOwn) {
 // ---- Commands ----
 
 TEST(CommandTest, CommandIsAnArrayOfBulkStrings) {
-  EXPECT_EQ(resp("SET", "k", "v", "PX", 1500), "*5\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n$2\r\nPX\r\n$4\r\n1500\r\n");
+  EXPECT_EQ(resp("SET", "k", "v", "PX", 1500),
+            "*5\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n$2\r\nPX\r\n$4\r\n1500\r\n");
 }
 
-TEST(CommandTest, EmptyWordHasLengthZero) { EXPECT_EQ(resp("ECHO", ""), "*2\r\n$4\r\nECHO\r\n$0\r\n\r\n"); }
+TEST(CommandTest, EmptyWordHasLengthZero) {
+  EXPECT_EQ(resp("ECHO", ""), "*2\r\n$4\r\nECHO\r\n$0\r\n\r\n");
+}
 
 TEST(CommandTest, BytesPassUnchanged) {
   EXPECT_EQ(resp("ECHO", "a\0\r\n$1\xff"sv), "*2\r\n$4\r\nECHO\r\n$7\r\na\0\r\n$1\xff\r\n"s);

@@ -94,7 +94,8 @@ TEST(ConnectionTcpTest, TriesEveryAddressOfAName) {
 
 TEST(ConnectionTcpTest, UnknownNameIsUnreachableInTheResolversWords) {
   EXPECT_THAT(refusal<Unreachable>(Options::from_url("redis://no-such-host.invalid")),
-              AllOf(HasSubstr("cannot connect to redis://no-such-host.invalid:6379"), Not(HasSubstr("Success"))));
+              AllOf(HasSubstr("cannot connect to redis://no-such-host.invalid:6379"),
+                    Not(HasSubstr("Success"))));
 }
 
 TEST_F(ConnectionTest, ReadsAndWritesAsInTheFirstExample) {
@@ -142,12 +143,14 @@ TEST_F(ConnectionTest, BadOptionsAreRefusedBeforeAnyIo) {
 TEST(ConnectionAbsenceTest, NobodyListeningIsUnreachableAtOnce) {
   auto const port = support::listen_on_tcp().second;  // free again when the socket has gone
   EXPECT_LT(time_of([&] {
-              EXPECT_THAT(refusal<Unreachable>(Options::from_url("redis://127.0.0.1:" + std::to_string(port))),
+              EXPECT_THAT(refusal<Unreachable>(
+                              Options::from_url("redis://127.0.0.1:" + std::to_string(port))),
                           HasSubstr("Connection refused"));
             }),
             stall);
-  EXPECT_THAT(refusal<Unreachable>(Options::from_url("unix:///no/such/redis.sock")),
-              AllOf(HasSubstr("unix:///no/such/redis.sock"), HasSubstr("No such file or directory")));
+  EXPECT_THAT(
+      refusal<Unreachable>(Options::from_url("unix:///no/such/redis.sock")),
+      AllOf(HasSubstr("unix:///no/such/redis.sock"), HasSubstr("No such file or directory")));
 }
 
 // ---- Introducing itself ----
@@ -172,7 +175,9 @@ TEST(ConnectionHandshakeTest, PasswordOfTheDefaultUser) {
 
 TEST(ConnectionHandshakeTest, UserAndPassword) {
   RedisServer const server{{.arguments = {"--user", "app", "on", ">secret", "~*", "&*", "+@all"}}};
-  auto const url = [&](std::string const& credentials) { return "unix://" + credentials + "@" + server.socket_path(); };
+  auto const url = [&](std::string const& credentials) {
+    return "unix://" + credentials + "@" + server.socket_path();
+  };
   for (auto const* protocol : {"?protocol=2", "?protocol=3"}) {
     Connection wire{url("app:secret") + protocol};
     EXPECT_EQ(wire.command("ACL", "WHOAMI").as<std::string>(), "app");
@@ -194,8 +199,9 @@ TEST_F(ConnectionTest, DatabaseIsSelected) {
 
 TEST_F(ConnectionTest, DatabaseOutOfRangeIsAServerError) {
   for (auto const* protocol : {"2", "3"}) {
-    EXPECT_THAT(refusal<ServerError>(Options::from_url(server_.url() + "?db=99&protocol=" + protocol)),
-                HasSubstr("DB index is out of range"));
+    EXPECT_THAT(
+        refusal<ServerError>(Options::from_url(server_.url() + "?db=99&protocol=" + protocol)),
+        HasSubstr("DB index is out of range"));
   }
 }
 
@@ -221,17 +227,20 @@ TEST_F(ConnectionTest, SpeaksResp2WhenToldTo) {
 }
 
 TEST(ConnectionHandshakeTest, FallsBackToResp2WhereHelloIsUnknown) {
-  RedisServer const server{{.arguments = {"--rename-command", "HELLO", "", "--requirepass", "secret"}}};
+  RedisServer const server{
+      {.arguments = {"--rename-command", "HELLO", "", "--requirepass", "secret"}}};
   Connection wire{"unix://:secret@" + server.socket_path() + "?db=3&name=old"};
   EXPECT_EQ(wire.protocol(), 2);
   EXPECT_EQ(wire.command("PING").as<std::string>(), "PONG");
-  EXPECT_THAT(wire.command("CLIENT", "LIST").as<std::string>(), AllOf(HasSubstr("name=old"), HasSubstr("db=3")));
+  EXPECT_THAT(wire.command("CLIENT", "LIST").as<std::string>(),
+              AllOf(HasSubstr("name=old"), HasSubstr("db=3")));
 }
 
 TEST(ConnectionHandshakeTest, FallsBackToResp2WhereHelloIsForbidden) {
   FakeServer const server{[](std::vector<std::string> const& words) {
-    return FakeServer::Answer{words.front() == "HELLO" ? "-NOPERM this user has no permissions to run 'hello'\r\n"
-                                                       : FakeServer::ok};
+    return FakeServer::Answer{words.front() == "HELLO"
+                                  ? "-NOPERM this user has no permissions to run 'hello'\r\n"
+                                  : FakeServer::ok};
   }};
   Connection wire{server.url()};
   EXPECT_EQ(wire.protocol(), 2);
@@ -244,9 +253,11 @@ TEST(ConnectionHandshakeTest, FallsBackToResp2WhereTheServerKnowsNoThirdProtocol
 }
 
 TEST(ConnectionHandshakeTest, UserWithTwoCommandsOnlyCanConnect) {
-  RedisServer const server{{.arguments = {"--user", "app", "on", ">secret", "~*", "-@all", "+get", "+set"}}};
+  RedisServer const server{
+      {.arguments = {"--user", "app", "on", ">secret", "~*", "-@all", "+get", "+set"}}};
   for (auto const* protocol : {"2", "3"}) {
-    Connection wire{"unix://app:secret@" + server.socket_path() + "?name=narrow&protocol=" + protocol};
+    Connection wire{"unix://app:secret@" + server.socket_path() +
+                    "?name=narrow&protocol=" + protocol};
     EXPECT_EQ(wire.command("SET", "k", "v").as<std::string>(), "OK");
     EXPECT_EQ(code_of([&] { wire.command("DEL", "k"); }), "NOPERM");
     EXPECT_EQ(wire.command("GET", "k").as<std::string>(), "v");
@@ -256,7 +267,8 @@ TEST(ConnectionHandshakeTest, UserWithTwoCommandsOnlyCanConnect) {
 TEST(ConnectionHandshakeTest, ServerThatIsFullSaysSo) {
   RedisServer const server{{.arguments = {"--maxclients", "1"}}};
   Connection const first{server.url()};
-  for (int i = 0; i < 50; ++i) {  // it says so and hangs up, sometimes before it is spoken to and sometimes after
+  for (int i = 0; i < 50;
+       ++i) {  // it says so and hangs up, sometimes before it is spoken to and sometimes after
     for (auto const* protocol : {"2", "3"}) {
       EXPECT_THAT(refusal<Error>(Options::from_url(server.url() + "?protocol=" + protocol)),
                   HasSubstr("max number of clients reached"));
@@ -268,9 +280,10 @@ TEST(ConnectionHandshakeTest, ServerThatIsFullSaysSo) {
 
 TEST(ConnectionDeadlineTest, SilentServerIsUnreachableAtTheConnectDeadline) {
   auto const [listener, port] = support::listen_on_tcp();  // the kernel accepts, nobody answers
-  auto const options =
-      options_for("redis://127.0.0.1:" + std::to_string(port), [](Options& o) { o.connect_timeout = 200ms; });
-  auto const took = time_of([&] { EXPECT_THAT(refusal<Unreachable>(options), HasSubstr("timeout")); });
+  auto const options = options_for("redis://127.0.0.1:" + std::to_string(port),
+                                   [](Options& o) { o.connect_timeout = 200ms; });
+  auto const took =
+      time_of([&] { EXPECT_THAT(refusal<Unreachable>(options), HasSubstr("timeout")); });
   EXPECT_GE(took, 200ms);
   EXPECT_LT(took, 200ms + stall);
 }
@@ -278,9 +291,11 @@ TEST(ConnectionDeadlineTest, SilentServerIsUnreachableAtTheConnectDeadline) {
 TEST(ConnectionDeadlineTest, ServerThatAcceptsNothingIsUnreachableAtTheConnectDeadline) {
   auto const [listener, port] = support::listen_on_tcp(0);
   auto const url = "redis://127.0.0.1:" + std::to_string(port) + "?connect_timeout=100ms";
-  // One connection fits the queue of a listener that accepts nothing; the next one's first packet is dropped.
+  // One connection fits the queue of a listener that accepts nothing; the next one's first packet
+  // is dropped.
   for (int i = 0; i < 3; ++i) {
-    auto const took = time_of([&] { EXPECT_NE(refusal<Unreachable>(Options::from_url(url)), "connected"); });
+    auto const took =
+        time_of([&] { EXPECT_NE(refusal<Unreachable>(Options::from_url(url)), "connected"); });
     EXPECT_GE(took, 100ms);
     EXPECT_LT(took, 100ms + stall);
   }
@@ -304,7 +319,8 @@ TEST_F(ConnectionTest, UnansweredCommandIsInDoubtAtTheDeadline) {
 TEST_F(ConnectionTest, RequestThatThePausedServerDoesNotTakeInIsUnreachable) {
   Connection wire{server_.url() + "?command_timeout=200ms"};
   server_.pause();
-  std::string const large(16 << 20, 'x');  // more than any socket buffers: it never arrives as a whole
+  std::string const large(16 << 20,
+                          'x');  // more than any socket buffers: it never arrives as a whole
   EXPECT_THROW(wire.command("SET", "k", large), Unreachable);
   EXPECT_FALSE(wire.usable());
 }
@@ -368,7 +384,8 @@ TEST_F(ConnectionTest, KilledServerLeavesACommandInDoubt) {
 TEST_F(ConnectionTest, CommandThatCouldNotBeSentIsUnreachable) {
   Connection wire{server_.url()};
   server_.kill();
-  EXPECT_THROW(wire.command("INCR", "n"), Unreachable);  // a Unix socket knows at once that its other end is gone
+  EXPECT_THROW(wire.command("INCR", "n"),
+               Unreachable);  // a Unix socket knows at once that its other end is gone
   EXPECT_FALSE(wire.usable());
 }
 
@@ -376,14 +393,15 @@ TEST(ConnectionFaultTest, CutBeforeInAndAfterTheRequestIsInDoubt) {
   RedisServer const server;
   FaultProxy proxy{server};
   using Fault = FaultProxy::Fault;
-  for (auto const fault :
-       {Fault::cut_before_request, Fault::cut_in_request, Fault::cut_after_request, Fault::cut_in_reply}) {
+  for (auto const fault : {Fault::cut_before_request, Fault::cut_in_request,
+                           Fault::cut_after_request, Fault::cut_in_reply}) {
     Connection wire{proxy.url()};
     proxy.next("INCR", fault);
     EXPECT_THROW(wire.command("INCR", "n"), InDoubt);
     EXPECT_FALSE(wire.usable());
   }
-  EXPECT_EQ(Connection{server.url()}.command("GET", "n").as<int>(), 2);  // the first two did not arrive
+  EXPECT_EQ(Connection{server.url()}.command("GET", "n").as<int>(),
+            2);  // the first two did not arrive
 }
 
 TEST(ConnectionFaultTest, ServerErrorLeavesTheConnectionUsable) {
@@ -400,8 +418,8 @@ TEST(ConnectionFaultTest, ServerErrorLeavesTheConnectionUsable) {
 
 TEST_F(ConnectionTest, ValuesAreBytesOfAnyLength) {
   Connection wire{server_.url() + "?command_timeout=20s"};
-  for (auto const& value :
-       {std::string{}, std::string{"\0", 1}, std::string{"a\r\n\0$1\r\n\xff", 9}, std::string(16 << 20, '\0')}) {
+  for (auto const& value : {std::string{}, std::string{"\0", 1},
+                            std::string{"a\r\n\0$1\r\n\xff", 9}, std::string(16 << 20, '\0')}) {
     wire.command("SET", value.substr(0, 100), value);
     EXPECT_EQ(wire.command("GET", value.substr(0, 100)).as<std::string>(), value) << value.size();
   }
@@ -413,7 +431,9 @@ TEST(ConnectionFaultTest, ReplyThatComesByteByByteIsWhole) {
   proxy.trickle(1);
   Connection wire{proxy.url() + "?connect_timeout=20s&command_timeout=20s"};
   wire.command("HSET", "h", "f1", "v1", "f2", "v2");
-  EXPECT_EQ((wire.command("HGETALL", "h").as<std::vector<std::pair<std::string, std::string>>>().size()), 2U);
+  EXPECT_EQ(
+      (wire.command("HGETALL", "h").as<std::vector<std::pair<std::string, std::string>>>().size()),
+      2U);
 }
 
 TEST_F(ConnectionTest, PushesAreNeverTakenForReplies) {
@@ -437,7 +457,8 @@ TEST_F(ConnectionTest, InvalidationOfItsOwnWriteIsNoReply) {
   for (int i = 0; i < 10; ++i) {
     wire.command("GET", "key");
     EXPECT_EQ(wire.command("SET", "key", i).as<std::string>(), "OK");
-    auto const replies = wire.pipeline().command("GET", "key").command("INCR", "key").command("PING").execute();
+    auto const replies =
+        wire.pipeline().command("GET", "key").command("INCR", "key").command("PING").execute();
     EXPECT_EQ(replies[1].as<int>(), i + 1);
     EXPECT_EQ(replies[2].as<std::string>(), "PONG");
   }
@@ -467,33 +488,35 @@ std::string nested(int depth, std::string const& inside) {
   return out + inside;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ConnectionToLiarTest,
-                         ::testing::Values(Lie{"SaysNothing", ""},                                    //
-                                           Lie{"StopsInABulkString", "$5\r\nhel"},                    //
-                                           Lie{"StopsInAnArray", "*3\r\n:1\r\n:2\r\n"},               //
-                                           Lie{"StopsInALength", "$1"},                               //
-                                           Lie{"SpeaksHttp", "HTTP/1.1 400 Bad Request\r\n\r\n"},     //
-                                           Lie{"SaysGarbage", std::string{"\0\xff\x01garbage", 10}},  //
-                                           Lie{"GivesANegativeLength", "$-7\r\n"},                    //
-                                           Lie{"GivesANegativeCount", "*-7\r\n"},                     //
-                                           Lie{"GivesALengthThatIsNoNumber", "$1x\r\na\r\n"},         //
-                                           Lie{"PromisesMoreThanItHas", "$536870912\r\nabc"},         //
-                                           Lie{"PromisesMoreThanAnyMemory", "$9223372036854775807\r\nabc"},
-                                           Lie{"PromisesALengthOfTwentyDigits", "$99999999999999999999\r\n"},
-                                           Lie{"PromisesFourBillionElements", "*4294967295\r\n:1\r\n"},
-                                           Lie{"PromisesMoreElementsThanAnyMemory", "*9223372036854775807\r\n"},
-                                           Lie{"PromisesAMapOfMoreThanAnyMemory", "%4611686018427387904\r\n"},
-                                           Lie{"NestsTenThousandDeep", nested(10'000, ":1\r\n")},
-                                           Lie{"NestsAMillionDeep", nested(1'000'000, ":1\r\n")},
-                                           Lie{"NestsWithoutEnd", nested(1'000'000, "")},
-                                           Lie{"SendsAnAttribute", "|1\r\n+a\r\n+b\r\n+OK\r\n"}),
-                         [](auto const& param) { return param.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    All, ConnectionToLiarTest,
+    ::testing::Values(Lie{"SaysNothing", ""},                                    //
+                      Lie{"StopsInABulkString", "$5\r\nhel"},                    //
+                      Lie{"StopsInAnArray", "*3\r\n:1\r\n:2\r\n"},               //
+                      Lie{"StopsInALength", "$1"},                               //
+                      Lie{"SpeaksHttp", "HTTP/1.1 400 Bad Request\r\n\r\n"},     //
+                      Lie{"SaysGarbage", std::string{"\0\xff\x01garbage", 10}},  //
+                      Lie{"GivesANegativeLength", "$-7\r\n"},                    //
+                      Lie{"GivesANegativeCount", "*-7\r\n"},                     //
+                      Lie{"GivesALengthThatIsNoNumber", "$1x\r\na\r\n"},         //
+                      Lie{"PromisesMoreThanItHas", "$536870912\r\nabc"},         //
+                      Lie{"PromisesMoreThanAnyMemory", "$9223372036854775807\r\nabc"},
+                      Lie{"PromisesALengthOfTwentyDigits", "$99999999999999999999\r\n"},
+                      Lie{"PromisesFourBillionElements", "*4294967295\r\n:1\r\n"},
+                      Lie{"PromisesMoreElementsThanAnyMemory", "*9223372036854775807\r\n"},
+                      Lie{"PromisesAMapOfMoreThanAnyMemory", "%4611686018427387904\r\n"},
+                      Lie{"NestsTenThousandDeep", nested(10'000, ":1\r\n")},
+                      Lie{"NestsAMillionDeep", nested(1'000'000, ":1\r\n")},
+                      Lie{"NestsWithoutEnd", nested(1'000'000, "")},
+                      Lie{"SendsAnAttribute", "|1\r\n+a\r\n+b\r\n+OK\r\n"}),
+    [](auto const& param) { return param.param.name; });
 
 TEST(ConnectionFaultTest, AnswerThatNobodyAskedForIsNoAnswer) {
   FakeServer const server{"GET", "+first\r\n+unasked\r\n"};
   Connection wire{server.url()};
   EXPECT_EQ(wire.command("GET", "k").as<std::string>(), "first");
-  EXPECT_THROW(wire.command("GET", "k"), Unreachable);  // not sent at all: whatever comes next answers something else
+  EXPECT_THROW(wire.command("GET", "k"),
+               Unreachable);  // not sent at all: whatever comes next answers something else
   EXPECT_FALSE(wire.usable());
 }
 
@@ -507,10 +530,11 @@ TEST(ConnectionFaultTest, BeginningOfAnAnswerThatNobodyAskedForSwallowsNoAnswer)
 }
 
 TEST(ConnectionFaultTest, BeginningOfAPushIsNoAnswer) {
-  FakeServer const server{[said = 0](std::vector<std::string> const& words) mutable -> FakeServer::Answer {
-    if (words.front() != "GET") return {FakeServer::ok};
-    return {++said == 1 ? "+first\r\n>2\r\n+inval" : "idate\r\n*1\r\n+k\r\n+second\r\n"};
-  }};
+  FakeServer const server{
+      [said = 0](std::vector<std::string> const& words) mutable -> FakeServer::Answer {
+        if (words.front() != "GET") return {FakeServer::ok};
+        return {++said == 1 ? "+first\r\n>2\r\n+inval" : "idate\r\n*1\r\n+k\r\n+second\r\n"};
+      }};
   Connection wire{server.url()};
   EXPECT_EQ(wire.command("GET", "k").as<std::string>(), "first");
   EXPECT_EQ(wire.command("GET", "k").as<std::string>(), "second");
@@ -590,9 +614,11 @@ TEST_F(ConnectionTest, StormOfSignalsChangesNothing) {
       wire.command("SET", "k", value);
       EXPECT_EQ(wire.command("GET", "k").as<std::string>().size(), value.size());
     }
-    EXPECT_EQ(wire.command("BLPOP", "nothing", 0.1).kind(), ReplyKind::nil);  // waits while it is interrupted
+    EXPECT_EQ(wire.command("BLPOP", "nothing", 0.1).kind(),
+              ReplyKind::nil);  // waits while it is interrupted
     Connection impatient{server_.url() + "?connect_timeout=20s&command_timeout=100ms"};
-    auto const took = time_of([&] { EXPECT_THROW(impatient.command("BLPOP", "nothing", 0), InDoubt); });
+    auto const took =
+        time_of([&] { EXPECT_THROW(impatient.command("BLPOP", "nothing", 0), InDoubt); });
     EXPECT_GE(took, 100ms);
     EXPECT_LT(took, 100ms + stall);
   }

@@ -44,7 +44,8 @@ class ConversationTest : public ::testing::Test {
 
 struct Speakers {
   template <class Speaker>
-  static std::string GetName(int /*index*/) {  // GoogleTest asks by this name
+  // GoogleTest asks by this name. NOLINTNEXTLINE(readability-identifier-naming)
+  static std::string GetName(int /*index*/) {
     return std::is_same_v<Speaker, Client> ? "Client" : "Connection";
   }
 };
@@ -54,7 +55,8 @@ TYPED_TEST_SUITE(ConversationTest, BothSpeakers, Speakers);
 TYPED_TEST(ConversationTest, WordsAreTextAndNumbers) {
   std::string const text = "owned";
   auto& redis = this->speaker_;
-  EXPECT_EQ(redis.command("RPUSH", "list", "literal", text, std::string_view{"view"}, -1, 2U, 2.5).template as<int>(),
+  EXPECT_EQ(redis.command("RPUSH", "list", "literal", text, std::string_view{"view"}, -1, 2U, 2.5)
+                .template as<int>(),
             6);
   EXPECT_EQ(redis.command("LRANGE", "list", 0, -1).template as<std::vector<std::string>>(),
             (std::vector<std::string>{"literal", "owned", "view", "-1", "2", "2.5"}));
@@ -91,9 +93,12 @@ TYPED_TEST(ConversationTest, LongKeyIsCutInTheText) {
 }
 
 TYPED_TEST(ConversationTest, PasswordIsNotShownWhereAKeyWouldBe) {
-  EXPECT_THAT(this->refusal({"AUTH", "hunter2"}), AllOf(HasSubstr("AUTH: "), Not(HasSubstr("hunter2"))));
-  EXPECT_THAT(this->refusal({"auth", "hunter2"}), AllOf(HasSubstr("auth: "), Not(HasSubstr("hunter2"))));
-  EXPECT_THAT(this->refusal({"AUTH", "user", "hunter2"}), AllOf(HasSubstr("WRONGPASS"), Not(HasSubstr("hunter2"))));
+  EXPECT_THAT(this->refusal({"AUTH", "hunter2"}),
+              AllOf(HasSubstr("AUTH: "), Not(HasSubstr("hunter2"))));
+  EXPECT_THAT(this->refusal({"auth", "hunter2"}),
+              AllOf(HasSubstr("auth: "), Not(HasSubstr("hunter2"))));
+  EXPECT_THAT(this->refusal({"AUTH", "user", "hunter2"}),
+              AllOf(HasSubstr("WRONGPASS"), Not(HasSubstr("hunter2"))));
 }
 
 TYPED_TEST(ConversationTest, ScriptTakesKeysAndArguments) {

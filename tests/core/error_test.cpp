@@ -10,8 +10,10 @@ namespace tandem {
 namespace {
 
 static_assert(std::is_base_of_v<std::runtime_error, Error>);
-static_assert(!std::is_base_of_v<Error, std::invalid_argument>, "a broken precondition is no fault of the world");
-static_assert(std::is_nothrow_copy_constructible_v<Unreachable>, "copied while another exception is on its way");
+static_assert(!std::is_base_of_v<Error, std::invalid_argument>,
+              "a broken precondition is no fault of the world");
+static_assert(std::is_nothrow_copy_constructible_v<Unreachable>,
+              "copied while another exception is on its way");
 
 template <class Fault>
 void expect_questions(Fault const& fault, bool in_doubt, bool poisons_connection) {
@@ -21,9 +23,13 @@ void expect_questions(Fault const& fault, bool in_doubt, bool poisons_connection
   EXPECT_STREQ(as_caught.what(), "text");
 }
 
-TEST(ErrorTest, UnreachableDidNotHappenAndEndsTheConnection) { expect_questions(Unreachable{"text"}, false, true); }
+TEST(ErrorTest, UnreachableDidNotHappenAndEndsTheConnection) {
+  expect_questions(Unreachable{"text"}, false, true);
+}
 
-TEST(ErrorTest, InDoubtMayHaveHappenedAndEndsTheConnection) { expect_questions(InDoubt{"text"}, true, true); }
+TEST(ErrorTest, InDoubtMayHaveHappenedAndEndsTheConnection) {
+  expect_questions(InDoubt{"text"}, true, true);
+}
 
 TEST(ErrorTest, FaultsThatTheServerAnsweredLeaveNoDoubtAndAConnection) {
   expect_questions(ServerError{"text"}, false, false);
@@ -44,7 +50,9 @@ TEST(ErrorTest, ServerErrorWithoutAQuestionHasTheServersTextAlone) {
   EXPECT_STREQ((ServerError{"OOM command not allowed"}).what(), "OOM command not allowed");
 }
 
-TEST(ErrorTest, ServerErrorOfOneWordIsItsOwnCode) { EXPECT_EQ(ServerError{"LOADING"}.code(), "LOADING"); }
+TEST(ErrorTest, ServerErrorOfOneWordIsItsOwnCode) {
+  EXPECT_EQ(ServerError{"LOADING"}.code(), "LOADING");
+}
 
 TEST(ErrorTest, ServerErrorWithoutTextHasNoCode) { EXPECT_EQ(ServerError{""}.code(), ""); }
 

@@ -89,8 +89,8 @@ class FullPort {
   FullPort() : listener_{support::listen_on_tcp(0)} {
     // The first fills the queue; more of them in case the kernel is generous.
     for (int i = 0; i < 3; ++i) {
-      auto& each = waiting_.emplace_back(
-          support::required(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket"));
+      auto& each = waiting_.emplace_back(support::required(
+          ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket"));
       sockaddr_in address{};
       address.sin_family = AF_INET;
       address.sin_port = htons(listener_.second);
@@ -125,7 +125,9 @@ class EventsTest : public support::LockSceneTest {
       bool asked = false;
       on_thread([&] {
         asked = events_->track_next();
-        if (asked) (void)events_->send(command({"GET", key}), [this, done](ReplyView const*) { diary_.write(done); });
+        if (asked)
+          (void)events_->send(command({"GET", key}),
+                              [this, done](ReplyView const*) { diary_.write(done); });
       });
       return asked;
     };
@@ -318,7 +320,8 @@ TEST_P(EventsTest, AnswersComeInOrderOnItsThread) {
   on_thread([&] {
     for (std::string const word : {"one", "two"}) {
       EXPECT_TRUE(events_->send(command({"ECHO", word}), [&](ReplyView const* reply) {
-        diary_.write(reply->as<std::string>() + (events_->is_own_thread() ? " here" : " elsewhere"));
+        diary_.write(reply->as<std::string>() +
+                     (events_->is_own_thread() ? " here" : " elsewhere"));
       }));
     }
   });
@@ -343,8 +346,9 @@ TEST_P(EventsTest, AnswersThatAreLostWithTheConnectionAreNone) {
   scene_.server.pause();
   on_thread([&] {
     for (int i = 0; i < 2; ++i) {
-      (void)events_->send(command({"PING"}),
-                          [&](ReplyView const* reply) { diary_.write(reply ? "answered" : "lost"); });
+      (void)events_->send(command({"PING"}), [&](ReplyView const* reply) {
+        diary_.write(reply ? "answered" : "lost");
+      });
     }
   });
   scene_.server.kill();
@@ -369,8 +373,9 @@ TEST_P(EventsTest, AnswerThatDoesNotComeInTimeEndsTheConnection) {
 TEST_P(EventsTest, ErrorIsAnAnswer) {
   start();
   on_thread([&] {
-    (void)events_->send(command({"NONSENSE"}),
-                        [&](ReplyView const* reply) { diary_.write(reply->is_error() ? "error" : "?"); });
+    (void)events_->send(command({"NONSENSE"}), [&](ReplyView const* reply) {
+      diary_.write(reply->is_error() ? "error" : "?");
+    });
   });
   EXPECT_TRUE(diary_.has("error"));
   EXPECT_EQ(diary_.count("disconnected"), 0);
@@ -380,7 +385,8 @@ TEST_P(EventsTest, SilentServerIsNoticedWithoutACommand) {
   options_.command_timeout = 100ms;
   start();
   scene_.server.pause();
-  EXPECT_TRUE(diary_.has("disconnected")) << "after five seconds of silence it is asked whether it is there";
+  EXPECT_TRUE(diary_.has("disconnected"))
+      << "after five seconds of silence it is asked whether it is there";
   scene_.server.resume();
   EXPECT_TRUE(diary_.has("subscribed", 2));
 }
@@ -451,7 +457,8 @@ TEST_P(EventsTest, ListenerThatThrowsIsReportedAndHarmsNobody) {
 TEST_P(EventsTest, AnswerThatThrowsIsReportedAndHarmsNobody) {
   start();
   on_thread([&] {
-    (void)events_->send(command({"PING"}), [](ReplyView const*) { throw std::runtime_error{"in an answer"}; });
+    (void)events_->send(command({"PING"}),
+                        [](ReplyView const*) { throw std::runtime_error{"in an answer"}; });
     (void)events_->send(command({"PING"}), [&](ReplyView const*) { diary_.write("next"); });
   });
   EXPECT_TRUE(diary_.has("next"));
@@ -493,8 +500,8 @@ TEST_P(EventsTest, NoListenerIsCalledAfterStop) {
 }
 
 TEST_P(EventsTest, StopIsQuickWhateverTheServerDoes) {
-  for (auto const& fault :
-       std::vector<std::function<void()>>{[] {}, [&] { scene_.server.pause(); }, [&] { scene_.server.kill(); }}) {
+  for (auto const& fault : std::vector<std::function<void()>>{[] {}, [&] { scene_.server.pause(); },
+                                                              [&] { scene_.server.kill(); }}) {
     Events events{options_};
     Diary diary;
     events.attach(diary);

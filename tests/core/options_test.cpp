@@ -14,7 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using ::testing::AllOf;
-using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -78,7 +77,8 @@ TEST(OptionsTest, PasswordNeedsNoUser) {
 }
 
 TEST(OptionsTest, SpecialCharactersInAPasswordArePercentDecoded) {
-  EXPECT_EQ(read("redis://:p%40ss%3Aw%2Frd%3f%25%00@localhost").password, (std::string{"p@ss:w/rd?%\0", 12}));
+  EXPECT_EQ(read("redis://:p%40ss%3Aw%2Frd%3f%25%00@localhost").password,
+            (std::string{"p@ss:w/rd?%\0", 12}));
 }
 
 TEST(OptionsTest, PasswordKeepsWhatNeedsNoEncoding) {
@@ -115,7 +115,8 @@ TEST(OptionsTest, EmptyPathIsDatabaseZero) { EXPECT_EQ(read("redis://h/").databa
 TEST(OptionsTest, DatabaseMayBeAnOption) { EXPECT_EQ(read("redis://h?db=3").database, 3); }
 
 TEST(OptionsTest, RedissIsTls) {
-  auto const options = read("rediss://h?ca=/a.pem&cert=/c.pem&key=/k%20.pem&server_name=cache&verify=no");
+  auto const options =
+      read("rediss://h?ca=/a.pem&cert=/c.pem&key=/k%20.pem&server_name=cache&verify=no");
   EXPECT_TRUE(options.tls.enabled);
   EXPECT_EQ(options.tls.ca_file, "/a.pem");
   EXPECT_EQ(options.tls.certificate_file, "/c.pem");
@@ -146,19 +147,23 @@ TEST(OptionsTest, TimeoutsAreMillisecondsOrHaveAUnit) {
   EXPECT_EQ(read("redis://h?command_timeout=86400s").command_timeout, 24h);
 }
 
-TEST(OptionsTest, OptionValueMayContainAnEqualsSign) { EXPECT_EQ(read("redis://h?name=a=b").name, "a=b"); }
+TEST(OptionsTest, OptionValueMayContainAnEqualsSign) {
+  EXPECT_EQ(read("redis://h?name=a=b").name, "a=b");
+}
 
 // ---- URLs that are refused ----
 
 TEST(OptionsTest, RefusalShowsWhatWasGivenAndWhatIsAccepted) {
   EXPECT_THAT(refusal("http://cache.example:80"),
               AllOf(HasSubstr("http://cache.example:80"), HasSubstr("unknown scheme \"http\""),
-                    HasSubstr("redis://[[user]:password@]host[:port][/database]"), HasSubstr("rediss://"),
-                    HasSubstr("unix:///path/to/socket"), HasSubstr("command_timeout"), HasSubstr("verify")));
+                    HasSubstr("redis://[[user]:password@]host[:port][/database]"),
+                    HasSubstr("rediss://"), HasSubstr("unix:///path/to/socket"),
+                    HasSubstr("command_timeout"), HasSubstr("verify")));
 }
 
 TEST(OptionsTest, UrlWithoutASchemeIsRefused) {
-  for (auto const* url : {"", "localhost", "localhost:6379", "redis:/localhost", "/run/redis.sock"}) {
+  for (auto const* url :
+       {"", "localhost", "localhost:6379", "redis:/localhost", "/run/redis.sock"}) {
     EXPECT_THAT(refusal(url), HasSubstr("no scheme")) << url;
   }
 }
@@ -170,21 +175,26 @@ TEST(OptionsTest, UnknownSchemeIsRefused) {
 }
 
 TEST(OptionsTest, PortThatIsNoPortIsRefused) {
-  for (auto const* port : {"0", "65536", "-1", "99999999999999999999", "http", "", " 1", "1 ", "+1", "0x10", "63 79"}) {
-    EXPECT_THAT(refusal(std::string{"redis://h:"} + port), HasSubstr("no number from 1 to 65535")) << port;
-    EXPECT_THAT(refusal(std::string{"redis://[::1]:"} + port), HasSubstr("no number from 1 to 65535")) << port;
+  for (auto const* port : {"0", "65536", "-1", "99999999999999999999", "http", "", " 1", "1 ", "+1",
+                           "0x10", "63 79"}) {
+    EXPECT_THAT(refusal(std::string{"redis://h:"} + port), HasSubstr("no number from 1 to 65535"))
+        << port;
+    EXPECT_THAT(refusal(std::string{"redis://[::1]:"} + port),
+                HasSubstr("no number from 1 to 65535"))
+        << port;
   }
 }
 
 TEST(OptionsTest, MissingHostIsRefused) {
-  for (auto const* url :
-       {"redis://", "redis:///1", "redis://:6379", "redis://:secret@", "redis://[]", "redis://?db=1"}) {
+  for (auto const* url : {"redis://", "redis:///1", "redis://:6379", "redis://:secret@",
+                          "redis://[]", "redis://?db=1"}) {
     EXPECT_THAT(refusal(url), HasSubstr("host is missing")) << url;
   }
 }
 
 TEST(OptionsTest, HostThatIsNoNameIsRefused) {
-  for (auto const* url : {"redis://my%20host", "redis://my host", "redis://h%00.example", "redis://h%0a"}) {
+  for (auto const* url :
+       {"redis://my%20host", "redis://my host", "redis://h%00.example", "redis://h%0a"}) {
     EXPECT_THAT(refusal(url), HasSubstr("host")) << url;
   }
 }
@@ -203,26 +213,31 @@ TEST(OptionsTest, MissingSocketPathIsRefused) {
 
 TEST(OptionsTest, SocketPathTooLongForTheKernelIsRefused) {
   EXPECT_EQ(read("unix:///" + std::string(106, 'x')).unix_socket.size(), 107U);
-  EXPECT_THAT(refusal("unix:///" + std::string(107, 'x')), AllOf(HasSubstr("108 bytes"), HasSubstr("at most 107")));
+  EXPECT_THAT(refusal("unix:///" + std::string(107, 'x')),
+              AllOf(HasSubstr("108 bytes"), HasSubstr("at most 107")));
 }
 
-TEST(OptionsTest, SocketPathWithNulIsRefused) { EXPECT_THAT(refusal("unix:///run/a%00b"), HasSubstr("without NUL")); }
+TEST(OptionsTest, SocketPathWithNulIsRefused) {
+  EXPECT_THAT(refusal("unix:///run/a%00b"), HasSubstr("without NUL"));
+}
 
 TEST(OptionsTest, PercentWithoutTwoDigitsIsRefused) {
   for (auto const* host : {"%", "%4", "a%", "%zz", "%4g", "%+1", "% 1", "%-1"}) {
-    EXPECT_THAT(refusal(std::string{"redis://"} + host), HasSubstr("two hexadecimal digits")) << host;
+    EXPECT_THAT(refusal(std::string{"redis://"} + host), HasSubstr("two hexadecimal digits"))
+        << host;
   }
 }
 
 TEST(OptionsTest, UserWithoutAPasswordIsRefused) {
-  for (auto const* url : {"redis://user@h", "redis://user:@h", "redis://@h", "redis://:@h", "unix://user@/run/s"}) {
+  for (auto const* url :
+       {"redis://user@h", "redis://user:@h", "redis://@h", "redis://:@h", "unix://user@/run/s"}) {
     EXPECT_THAT(refusal(url), HasSubstr("a password must follow the user")) << url;
   }
 }
 
 TEST(OptionsTest, DatabaseThatIsNoNumberIsRefused) {
-  for (auto const* url : {"redis://h/one", "redis://h/-1", "redis://h/1/", "redis://h?db=", "redis://h?db=x",
-                          "redis://h/99999999999", "redis://h//1"}) {
+  for (auto const* url : {"redis://h/one", "redis://h/-1", "redis://h/1/", "redis://h?db=",
+                          "redis://h?db=x", "redis://h/99999999999", "redis://h//1"}) {
     EXPECT_THAT(refusal(url), HasSubstr("the database")) << url;
   }
 }
@@ -244,35 +259,40 @@ TEST(OptionsTest, BadOptionValueIsRefused) {
   EXPECT_THAT(refusal("redis://h?protocol=4"), HasSubstr("no number from 2 to 3"));
   EXPECT_THAT(refusal("redis://h?protocol=RESP3"), HasSubstr("no number from 2 to 3"));
   EXPECT_THAT(refusal("rediss://h?verify=maybe"), HasSubstr("not yes or no"));
-  EXPECT_THAT(refusal("rediss://h?cert=/c.pem"), HasSubstr("certificate_file and key_file together"));
+  EXPECT_THAT(refusal("rediss://h?cert=/c.pem"),
+              HasSubstr("certificate_file and key_file together"));
   EXPECT_THAT(refusal("redis://h?name=two%20words"), HasSubstr("without spaces"));
 }
 
 TEST(OptionsTest, TimeoutThatIsNoneIsRefused) {
-  for (auto const* value :
-       {"0", "0ms", "-5", "", "s", "ms", "1h", "1.5s", "forever", "86401s", "99999999999999999999"}) {
-    EXPECT_THAT(refusal(std::string{"redis://h?command_timeout="} + value), HasSubstr("command_timeout \"")) << value;
-    EXPECT_THAT(refusal(std::string{"redis://h?connect_timeout="} + value), HasSubstr("connect_timeout \"")) << value;
+  for (auto const* value : {"0", "0ms", "-5", "", "s", "ms", "1h", "1.5s", "forever", "86401s",
+                            "99999999999999999999"}) {
+    EXPECT_THAT(refusal(std::string{"redis://h?command_timeout="} + value),
+                HasSubstr("command_timeout \""))
+        << value;
+    EXPECT_THAT(refusal(std::string{"redis://h?connect_timeout="} + value),
+                HasSubstr("connect_timeout \""))
+        << value;
   }
 }
 
 TEST(OptionsTest, NoRefusalShowsThePassword) {
   for (auto const* url : {
-           "redis://user:hunter2@h:0",               // the well-formed place
-           "redis://user:hunter2@h?nonsense=1",      //
-           "redis://:hunter2@",                      //
-           "redis://user:hunter2%@h",                //
-           "http://user:hunter2@h",                  // the wrong scheme
-           "user:hunter2@h",                         // none
-           "redis:user:hunter2@h",                   //
-           "user:hunter2@redis://h",                 // where the scheme should be
-           "redis://user:hun/hunter2@h",             // characters that should have been percent-encoded
-           "redis://user:hunter2/x@h",               //
-           "redis://user:hunter2?x@h",               //
-           "redis://user:x?hunter2@h",               //
-           "redis://user:x?db=hunter2@h",            //
-           "redis://user:hunter2#x@h:port",          //
-           "redis://user:x@hunter2@h:0",             //
+           "redis://user:hunter2@h:0",           // the well-formed place
+           "redis://user:hunter2@h?nonsense=1",  //
+           "redis://:hunter2@",                  //
+           "redis://user:hunter2%@h",            //
+           "http://user:hunter2@h",              // the wrong scheme
+           "user:hunter2@h",                     // none
+           "redis:user:hunter2@h",               //
+           "user:hunter2@redis://h",             // where the scheme should be
+           "redis://user:hun/hunter2@h",         // characters that should have been percent-encoded
+           "redis://user:hunter2/x@h",           //
+           "redis://user:hunter2?x@h",           //
+           "redis://user:x?hunter2@h",           //
+           "redis://user:x?db=hunter2@h",        //
+           "redis://user:hunter2#x@h:port",      //
+           "redis://user:x@hunter2@h:0",         //
            "unix://user:hunter2@run/redis.sock",     //
            "unix://user:hunter2/x@/run/redis.sock",  //
            "redis://h?password=hunter2",             // as other libraries take it
@@ -286,7 +306,8 @@ TEST(OptionsTest, NoRefusalShowsThePassword) {
 // ---- Fields ----
 
 TEST(OptionsTest, CheckNamesTheFieldWhatItIsAndWhatIsAccepted) {
-  EXPECT_EQ(refusal([](Options& o) { o.protocol = 4; }), "tandem: Options::protocol is 4; accepted is 2 or 3");
+  EXPECT_EQ(refusal([](Options& o) { o.protocol = 4; }),
+            "tandem: Options::protocol is 4; accepted is 2 or 3");
 }
 
 TEST(OptionsTest, EmptyHostIsRefused) {
@@ -313,8 +334,12 @@ TEST(OptionsTest, HostAndPortDoNotMatterBesideAUnixSocket) {
 }
 
 TEST(OptionsTest, UnixSocketThatTheKernelCannotTakeIsRefused) {
-  EXPECT_THAT(refusal([](Options& o) { o.unix_socket = std::string(108, 'x'); }), HasSubstr("Options::unix_socket"));
-  EXPECT_THAT(refusal([](Options& o) { o.unix_socket = std::string{"/a\0b", 4}; }), HasSubstr("Options::unix_socket"));
+  EXPECT_THAT(refusal([](Options& o) { o.unix_socket = std::string(108, 'x'); }),
+              HasSubstr("Options::unix_socket"));
+  EXPECT_THAT(refusal([](Options& o) {
+                o.unix_socket = std::string{"/a\0b", 4};
+              }),
+              HasSubstr("Options::unix_socket"));
 }
 
 TEST(OptionsTest, NegativeDatabaseIsRefused) {
@@ -322,7 +347,8 @@ TEST(OptionsTest, NegativeDatabaseIsRefused) {
 }
 
 TEST(OptionsTest, UserWithoutPasswordIsRefusedAsAField) {
-  EXPECT_THAT(refusal([](Options& o) { o.user = "app"; }), HasSubstr("Options::password is empty beside a user"));
+  EXPECT_THAT(refusal([](Options& o) { o.user = "app"; }),
+              HasSubstr("Options::password is empty beside a user"));
 }
 
 TEST(OptionsTest, NameThatClientListCannotShowIsRefused) {
@@ -332,30 +358,36 @@ TEST(OptionsTest, NameThatClientListCannotShowIsRefused) {
 }
 
 TEST(OptionsTest, TimeoutsReachFromAMillisecondToADay) {
-  for (auto const timeout : {0ms, -1ms, std::chrono::milliseconds{24h} + 1ms, std::chrono::milliseconds::max(),
-                             std::chrono::milliseconds::min()}) {
-    EXPECT_THAT(refusal([&](Options& o) { o.connect_timeout = timeout; }), HasSubstr("Options::connect_timeout"));
-    EXPECT_THAT(refusal([&](Options& o) { o.command_timeout = timeout; }), HasSubstr("Options::command_timeout"));
+  for (auto const timeout : {0ms, -1ms, std::chrono::milliseconds{24h} + 1ms,
+                             std::chrono::milliseconds::max(), std::chrono::milliseconds::min()}) {
+    EXPECT_THAT(refusal([&](Options& o) { o.connect_timeout = timeout; }),
+                HasSubstr("Options::connect_timeout"));
+    EXPECT_THAT(refusal([&](Options& o) { o.command_timeout = timeout; }),
+                HasSubstr("Options::command_timeout"));
   }
   for (auto const timeout : {std::chrono::milliseconds{1}, std::chrono::milliseconds{24h}}) {
-    EXPECT_EQ(refusal([&](Options& o) { o.connect_timeout = o.command_timeout = timeout; }), "accepted");
+    EXPECT_EQ(refusal([&](Options& o) { o.connect_timeout = o.command_timeout = timeout; }),
+              "accepted");
   }
 }
 
 TEST(OptionsTest, ProtocolOtherThanTwoOrThreeIsRefused) {
   for (int const protocol : {-1, 0, 1, 4}) {
-    EXPECT_THAT(refusal([&](Options& o) { o.protocol = protocol; }), HasSubstr("Options::protocol")) << protocol;
+    EXPECT_THAT(refusal([&](Options& o) { o.protocol = protocol; }), HasSubstr("Options::protocol"))
+        << protocol;
   }
 }
 
 TEST(OptionsTest, FewerThanOneConnectionIsRefused) {
   for (int const count : {0, -1}) {
-    EXPECT_THAT(refusal([&](Options& o) { o.max_connections = count; }), HasSubstr("Options::max_connections"));
+    EXPECT_THAT(refusal([&](Options& o) { o.max_connections = count; }),
+                HasSubstr("Options::max_connections"));
   }
 }
 
 TEST(OptionsTest, CertificateWithoutItsKeyIsRefused) {
-  EXPECT_THAT(refusal([](Options& o) { o.tls.certificate_file = "c.pem"; }), HasSubstr("Options::tls"));
+  EXPECT_THAT(refusal([](Options& o) { o.tls.certificate_file = "c.pem"; }),
+              HasSubstr("Options::tls"));
   EXPECT_THAT(refusal([](Options& o) { o.tls.key_file = "k.pem"; }), HasSubstr("Options::tls"));
 }
 

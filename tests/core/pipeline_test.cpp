@@ -30,7 +30,8 @@ class PipelineTest : public ::testing::Test {
 };
 
 TEST_F(PipelineTest, RepliesComeInOrder) {
-  auto const replies = redis_.pipeline().command("INCR", "a").command("GET", "b").command("ECHO", "text").execute();
+  auto const replies =
+      redis_.pipeline().command("INCR", "a").command("GET", "b").command("ECHO", "text").execute();
   ASSERT_EQ(replies.size(), 3U);
   EXPECT_EQ(replies[0].as<int>(), 1);
   EXPECT_TRUE(replies[1].is_nil());
@@ -40,7 +41,12 @@ TEST_F(PipelineTest, RepliesComeInOrder) {
 TEST_F(PipelineTest, IsOneRoundTrip) {
   redis_.command("PING");
   auto const before = proxy_.round_trips();
-  (void)redis_.pipeline().command("PING").command("PING").run(add, {"n"}, 1).run(add, {"n"}, 1).execute();
+  (void)redis_.pipeline()
+      .command("PING")
+      .command("PING")
+      .run(add, {"n"}, 1)
+      .run(add, {"n"}, 1)
+      .execute();
   EXPECT_EQ(proxy_.round_trips() - before, 1);
 }
 
@@ -69,7 +75,8 @@ TEST_F(PipelineTest, IsEmptyAfterwardsAndMayBeUsedAgain) {
 
 TEST_F(PipelineTest, ErrorSitsInItsOwnSlot) {
   own_.command("SET", "text", "x");
-  auto const replies = redis_.pipeline().command("INCR", "n").command("INCR", "text").command("INCR", "n").execute();
+  auto const replies =
+      redis_.pipeline().command("INCR", "n").command("INCR", "text").command("INCR", "n").execute();
   ASSERT_EQ(replies.size(), 3U);
   EXPECT_EQ(replies[0].as<int>(), 1);
   EXPECT_TRUE(replies[1].is_error());
@@ -151,22 +158,26 @@ TEST_F(PipelineTest, LostReplyLeavesAllOfItInDoubtAndNothingIsRepeated) {
   for (auto const fault : {Fault::cut_after_request, Fault::cut_in_reply}) {
     own_.command("SET", "n", 0);
     proxy_.next("INCRBY", fault);
-    EXPECT_THROW((void)redis_.pipeline().command("INCR", "n").command("INCRBY", "n", 10).execute(), InDoubt);
+    EXPECT_THROW((void)redis_.pipeline().command("INCR", "n").command("INCRBY", "n", 10).execute(),
+                 InDoubt);
     EXPECT_EQ(own_.command("GET", "n").as<int>(), 11);
   }
 }
 
 TEST_F(PipelineTest, CutInTheMiddleOfTheRequestIsInDoubt) {
   proxy_.next("INCRBY", Fault::cut_before_request);
-  EXPECT_THROW((void)redis_.pipeline().command("INCR", "n").command("INCRBY", "n", 10).execute(), InDoubt);
+  EXPECT_THROW((void)redis_.pipeline().command("INCR", "n").command("INCRBY", "n", 10).execute(),
+               InDoubt);
   EXPECT_EQ(own_.command("GET", "n").as<int>(), 1);
 }
 
 TEST_F(PipelineTest, RequestThatIsSentOnlyInPartIsInDoubt) {
   Connection wire{server_.url() + "?command_timeout=200ms"};
   server_.pause();
-  std::string const large(16 << 20, 'x');  // the first command fits a socket's buffer, this one does not
-  EXPECT_THROW((void)wire.pipeline().command("INCR", "n").command("SET", "k", large).execute(), InDoubt);
+  std::string const large(16 << 20,
+                          'x');  // the first command fits a socket's buffer, this one does not
+  EXPECT_THROW((void)wire.pipeline().command("INCR", "n").command("SET", "k", large).execute(),
+               InDoubt);
   server_.resume();
   EXPECT_EQ(own_.command("GET", "n").as<int>(), 1);
 }
@@ -189,12 +200,17 @@ TEST_F(PipelineTest, AbsentServerIsUnreachable) {
 TEST_F(PipelineTest, ScriptThatCannotBeSentAgainLeavesThePipelineInDoubt) {
   // The commands around the script were executed, so this is not "nothing was sent".
   FakeServer const server{[](std::vector<std::string> const& words) -> FakeServer::Answer {
-    if (words.front() == "EVALSHA") return {"-NOSCRIPT No matching script.\r\n", FakeServer::Then::close};
+    if (words.front() == "EVALSHA")
+      return {"-NOSCRIPT No matching script.\r\n", FakeServer::Then::close};
     return {FakeServer::ok};
   }};
   for (int i = 0; i < 50; ++i) {  // the end is known before the script is sent again, or after
     Connection wire{server.url()};
-    EXPECT_THROW((void)wire.pipeline().run(add, {"n"}, 1).command("SET", "k", "v").run(add, {"n"}, 1).execute(),
+    EXPECT_THROW((void)wire.pipeline()
+                     .run(add, {"n"}, 1)
+                     .command("SET", "k", "v")
+                     .run(add, {"n"}, 1)
+                     .execute(),
                  InDoubt);
   }
 }

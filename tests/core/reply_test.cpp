@@ -33,7 +33,8 @@ static_assert(!std::is_default_constructible_v<ReplyView>, "a view is always of 
 
 /// The one reply in `bytes`, as they come over the wire.
 Reply parse(std::string_view bytes) {
-  std::unique_ptr<redisReader, decltype(&redisReaderFree)> const reader{redisReaderCreate(), &redisReaderFree};
+  std::unique_ptr<redisReader, decltype(&redisReaderFree)> const reader{redisReaderCreate(),
+                                                                        &redisReaderFree};
   void* raw = nullptr;
   EXPECT_EQ(redisReaderFeed(reader.get(), bytes.data(), bytes.size()), REDIS_OK);
   EXPECT_EQ(redisReaderGetReply(reader.get(), &raw), REDIS_OK) << reader->errstr;
@@ -111,11 +112,13 @@ TEST(ReplyTest, TextMayBeViewedWhileTheReplyLives) {
 }
 
 TEST(ReplyTest, NothingElseIsText) {
-  EXPECT_THAT(refusal<std::string>(":1\r\n"), HasSubstr("text was asked for, the reply is an integer"));
+  EXPECT_THAT(refusal<std::string>(":1\r\n"),
+              HasSubstr("text was asked for, the reply is an integer"));
   EXPECT_THAT(refusal<std::string>("_\r\n"), HasSubstr("the reply is nil"));
   EXPECT_THAT(refusal<std::string>("#t\r\n"), HasSubstr("the reply is a boolean"));
   EXPECT_THAT(refusal<std::string>(",1\r\n"), HasSubstr("the reply is a real number"));
-  EXPECT_THAT(refusal<std::string>("*2\r\n:1\r\n:2\r\n"), HasSubstr("the reply is an array of 2 elements"));
+  EXPECT_THAT(refusal<std::string>("*2\r\n:1\r\n:2\r\n"),
+              HasSubstr("the reply is an array of 2 elements"));
   EXPECT_THAT(refusal<std::string>("*0\r\n"), HasSubstr("the reply is an array"));
 }
 
@@ -124,9 +127,12 @@ TEST(ReplyTest, NothingElseIsText) {
 TEST(ReplyTest, IntegerIsAnIntegerOrTextThatIsOne) {
   EXPECT_EQ(read<int>(":-7\r\n"), -7);
   EXPECT_EQ(read<long long>("$2\r\n42\r\n"), 42);
-  EXPECT_EQ(read<std::int64_t>(":-9223372036854775808\r\n"), std::numeric_limits<std::int64_t>::min());
-  EXPECT_EQ(read<std::int64_t>(":9223372036854775807\r\n"), std::numeric_limits<std::int64_t>::max());
-  EXPECT_EQ(read<std::uint64_t>("$20\r\n18446744073709551615\r\n"), std::numeric_limits<std::uint64_t>::max());
+  EXPECT_EQ(read<std::int64_t>(":-9223372036854775808\r\n"),
+            std::numeric_limits<std::int64_t>::min());
+  EXPECT_EQ(read<std::int64_t>(":9223372036854775807\r\n"),
+            std::numeric_limits<std::int64_t>::max());
+  EXPECT_EQ(read<std::uint64_t>("$20\r\n18446744073709551615\r\n"),
+            std::numeric_limits<std::uint64_t>::max());
   EXPECT_EQ(read<std::int64_t>("(123\r\n"), 123);
 }
 
@@ -140,17 +146,21 @@ TEST(ReplyTest, EveryWidthIsReadToItsLimits) {
 }
 
 TEST(ReplyTest, IntegerOutOfRangeIsRefusedWithTheRange) {
-  EXPECT_THAT(refusal<std::int8_t>(":128\r\n"), HasSubstr("an integer from -128 to 127 was asked for"));
+  EXPECT_THAT(refusal<std::int8_t>(":128\r\n"),
+              HasSubstr("an integer from -128 to 127 was asked for"));
   EXPECT_THAT(refusal<std::int8_t>(":-129\r\n"), HasSubstr("from -128 to 127"));
   EXPECT_THAT(refusal<std::uint8_t>(":256\r\n"), HasSubstr("from 0 to 255"));
   EXPECT_THAT(refusal<std::uint64_t>(":-1\r\n"), HasSubstr("from 0 to 18446744073709551615"));
-  EXPECT_THAT(refusal<std::int64_t>("$19\r\n9223372036854775808\r\n"), HasSubstr("from -9223372036854775808"));
-  EXPECT_THAT(refusal<std::uint64_t>("$20\r\n18446744073709551616\r\n"), HasSubstr("to 18446744073709551615"));
+  EXPECT_THAT(refusal<std::int64_t>("$19\r\n9223372036854775808\r\n"),
+              HasSubstr("from -9223372036854775808"));
+  EXPECT_THAT(refusal<std::uint64_t>("$20\r\n18446744073709551616\r\n"),
+              HasSubstr("to 18446744073709551615"));
 }
 
 TEST(ReplyTest, TextThatIsNoIntegerIsRefused) {
   for (auto const* digits : {"", " 1", "1 ", "+1", "0x1", "1.0", "one", "--1"}) {
-    auto const bytes = "$" + std::to_string(std::string_view{digits}.size()) + "\r\n" + digits + "\r\n";
+    auto const bytes =
+        "$" + std::to_string(std::string_view{digits}.size()) + "\r\n" + digits + "\r\n";
     EXPECT_THAT(refusal<int>(bytes), HasSubstr("the reply is text of")) << digits;
     EXPECT_THAT(refusal<unsigned>(bytes), HasSubstr("the reply is text of")) << digits;
   }
@@ -180,7 +190,8 @@ TEST(ReplyTest, RealIsARealAnIntegerOrTextThatIsOne) {
 }
 
 TEST(ReplyTest, NothingElseIsAReal) {
-  EXPECT_THAT(refusal<double>("$3\r\n1,5\r\n"), HasSubstr("a real number was asked for, the reply is text of 3 bytes"));
+  EXPECT_THAT(refusal<double>("$3\r\n1,5\r\n"),
+              HasSubstr("a real number was asked for, the reply is text of 3 bytes"));
   EXPECT_THAT(refusal<double>("$0\r\n\r\n"), HasSubstr("a real number was asked for"));
   EXPECT_THAT(refusal<double>("$5\r\n1e999\r\n"), HasSubstr("a real number was asked for"));
   EXPECT_THAT(refusal<double>("#f\r\n"), HasSubstr("the reply is a boolean"));
@@ -203,7 +214,8 @@ TEST(ReplyTest, BooleanIsABooleanZeroOrOne) {
 }
 
 TEST(ReplyTest, NothingElseIsABoolean) {
-  EXPECT_THAT(refusal<bool>(":2\r\n"), HasSubstr("a boolean was asked for, the reply is an integer"));
+  EXPECT_THAT(refusal<bool>(":2\r\n"),
+              HasSubstr("a boolean was asked for, the reply is an integer"));
   EXPECT_THAT(refusal<bool>(":-1\r\n"), HasSubstr("a boolean"));
   EXPECT_THAT(refusal<bool>("$1\r\n1\r\n"), HasSubstr("a boolean"));
   EXPECT_THAT(refusal<bool>("+OK\r\n"), HasSubstr("a boolean"));
@@ -230,7 +242,8 @@ TEST(ReplyTest, OptionalOfAnotherShapeIsRefused) {
 TEST(ReplyTest, VectorIsAnArraySetPushOrMap) {
   EXPECT_THAT(read<std::vector<int>>("*2\r\n:1\r\n$1\r\n2\r\n"), ElementsAre(1, 2));
   EXPECT_THAT(read<std::vector<int>>("~2\r\n:1\r\n:2\r\n"), ElementsAre(1, 2));
-  EXPECT_THAT(read<std::vector<std::string>>(">2\r\n+invalidate\r\n$1\r\nk\r\n"), ElementsAre("invalidate", "k"));
+  EXPECT_THAT(read<std::vector<std::string>>(">2\r\n+invalidate\r\n$1\r\nk\r\n"),
+              ElementsAre("invalidate", "k"));
   EXPECT_THAT(read<std::vector<std::string>>("%1\r\n+k\r\n$1\r\nv\r\n"), ElementsAre("k", "v"));
   EXPECT_THAT(read<std::vector<int>>("*0\r\n"), IsEmpty());
 }
@@ -244,9 +257,11 @@ TEST(ReplyTest, VectorsNestAndHoldOptionals) {
 }
 
 TEST(ReplyTest, NothingElseIsAVector) {
-  EXPECT_THAT(refusal<std::vector<int>>(":1\r\n"), HasSubstr("an array was asked for, the reply is an integer"));
+  EXPECT_THAT(refusal<std::vector<int>>(":1\r\n"),
+              HasSubstr("an array was asked for, the reply is an integer"));
   EXPECT_THAT(refusal<std::vector<int>>("_\r\n"), HasSubstr("the reply is nil"));
-  EXPECT_THAT(refusal<std::vector<char>>("$3\r\nabc\r\n"), HasSubstr("the reply is text of 3 bytes"));
+  EXPECT_THAT(refusal<std::vector<char>>("$3\r\nabc\r\n"),
+              HasSubstr("the reply is text of 3 bytes"));
 }
 
 TEST(ReplyTest, ElementOfAnotherShapeIsRefused) {
@@ -266,7 +281,8 @@ TEST(ReplyTest, PairsAreAMapArraysOfTwoOrKeysAndValuesInTurn) {
 }
 
 TEST(ReplyTest, MapOfArraysIsPairsOfKeyAndArray) {
-  EXPECT_THAT((read<std::vector<std::pair<std::string, std::vector<int>>>>("%1\r\n$1\r\na\r\n*2\r\n:1\r\n:2\r\n")),
+  EXPECT_THAT((read<std::vector<std::pair<std::string, std::vector<int>>>>(
+                  "%1\r\n$1\r\na\r\n*2\r\n:1\r\n:2\r\n")),
               ElementsAre(Pair("a", ElementsAre(1, 2))));
   EXPECT_THAT((read<std::vector<std::pair<std::vector<int>, int>>>("%1\r\n*1\r\n:1\r\n:2\r\n")),
               ElementsAre(Pair(ElementsAre(1), 2)));
@@ -278,9 +294,12 @@ TEST(ReplyTest, PairIsAnArrayOfTwo) {
 
 TEST(ReplyTest, PairsThatDoNotComeOutEvenAreRefused) {
   using Pairs = std::vector<std::pair<std::string, int>>;
-  EXPECT_THAT(refusal<Pairs>("*3\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n"), HasSubstr("pairs was asked for"));
-  EXPECT_THAT(refusal<Pairs>("*2\r\n*2\r\n$1\r\na\r\n:1\r\n*1\r\n$1\r\nb\r\n"), HasSubstr("a pair was asked for"));
-  EXPECT_THAT((refusal<std::pair<int, int>>("*3\r\n:1\r\n:2\r\n:3\r\n")), HasSubstr("a pair was asked for"));
+  EXPECT_THAT(refusal<Pairs>("*3\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n"),
+              HasSubstr("pairs was asked for"));
+  EXPECT_THAT(refusal<Pairs>("*2\r\n*2\r\n$1\r\na\r\n:1\r\n*1\r\n$1\r\nb\r\n"),
+              HasSubstr("a pair was asked for"));
+  EXPECT_THAT((refusal<std::pair<int, int>>("*3\r\n:1\r\n:2\r\n:3\r\n")),
+              HasSubstr("a pair was asked for"));
   EXPECT_THAT((refusal<std::pair<int, int>>(":1\r\n")), HasSubstr("the reply is an integer"));
 }
 

@@ -21,18 +21,22 @@ using namespace std::chrono_literals;
 using support::FaultProxy;
 using Fault = FaultProxy::Fault;
 
-static_assert(!std::is_constructible_v<Script, std::string>, "it would refer to a source that is gone");
+static_assert(!std::is_constructible_v<Script, std::string>,
+              "it would refer to a source that is gone");
 static_assert(Script{"return 1", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db"}.sha1().size() == 40);
 
 Script const echo{"return {KEYS[1], KEYS[2], ARGV[1], ARGV[2]}"};
 Script const count{"return redis.call('INCR', KEYS[1])"};
-// Counts its runs, so that a test sees how often it was executed; the promise is a lie for that purpose.
+// Counts its runs, so that a test sees how often it was executed; the promise is a lie for that
+// purpose.
 Script const count_safely{"-- retry: safe\nreturn redis.call('INCR', KEYS[1])"};
 Script const refuse{"return redis.error_reply('NOPE on principle')"};
 
 class ScriptTest : public ::testing::Test {
  protected:
-  long long runs() { return own_.command("GET", "runs").as<std::optional<long long>>().value_or(0); }
+  long long runs() {
+    return own_.command("GET", "runs").as<std::optional<long long>>().value_or(0);
+  }
 
   testing::RedisServer server_{};
   FaultProxy proxy_{server_};
@@ -113,7 +117,8 @@ TEST_F(ScriptTest, RestartedServerLearnsItAgain) {
 }
 
 TEST_F(ScriptTest, ScriptThatFailsIsNotRunAgain) {
-  Script const counts_and_fails{"redis.call('INCR', KEYS[1]) return redis.error_reply('NOSCRIPTS are fine')"};
+  Script const counts_and_fails{
+      "redis.call('INCR', KEYS[1]) return redis.error_reply('NOSCRIPTS are fine')"};
   EXPECT_THROW(redis_.run(counts_and_fails, {"runs"}), ServerError);
   EXPECT_EQ(runs(), 1);
   EXPECT_THROW(redis_.run(counts_and_fails, {"runs"}), ServerError);

@@ -34,7 +34,8 @@ class TlsTest : public ::testing::Test {
  protected:
   RedisServerOptions server_options(std::vector<std::string> arguments = {}) {
     arguments.insert(arguments.end(), {"--tls-ca-cert-file", certificates_.authority()});
-    return {.arguments = std::move(arguments), .tls = RedisServerTls{signed_.certificate, signed_.key}};
+    return {.arguments = std::move(arguments),
+            .tls = RedisServerTls{signed_.certificate, signed_.key}};
   }
 
   /// Options for `server` as localhost, trusting our authority.
@@ -89,7 +90,8 @@ TEST_F(TlsTest, ServerOfAnotherAuthorityIsRefused) {
 
 TEST_F(TlsTest, ServerOfAnotherNameIsRefused) {
   RedisServer const server{server_options()};
-  EXPECT_THAT(refusal(options(server, [](Options& o) { o.host = "127.0.0.1"; })), HasSubstr("IP address mismatch"));
+  EXPECT_THAT(refusal(options(server, [](Options& o) { o.host = "127.0.0.1"; })),
+              HasSubstr("IP address mismatch"));
   EXPECT_THAT(refusal(options(server, [](Options& o) { o.tls.server_name = "cache.example"; })),
               HasSubstr("ostname mismatch"));
 }
@@ -134,8 +136,9 @@ TEST_F(TlsTest, ClientShowsItsCertificateWhereItIsAskedFor) {
 
 TEST_F(TlsTest, ClientWithoutTheWantedCertificateIsUnreachable) {
   RedisServer const server{server_options({"--tls-auth-clients", "yes"})};
-  EXPECT_THAT(refusal(options(server)), AnyOf(HasSubstr("certificate required"), HasSubstr("closed the connection"),
-                                              HasSubstr("reset by peer"), HasSubstr("Broken pipe")));
+  EXPECT_THAT(refusal(options(server)),
+              AnyOf(HasSubstr("certificate required"), HasSubstr("closed the connection"),
+                    HasSubstr("reset by peer"), HasSubstr("Broken pipe")));
   Certificates const others;
   auto const theirs = others.sign("client", "DNS:client");
   EXPECT_NE(refusal(options(server,
@@ -147,7 +150,8 @@ TEST_F(TlsTest, ClientWithoutTheWantedCertificateIsUnreachable) {
 }
 
 TEST_F(TlsTest, FaultIsNotBlamedOnACertificateThatNobodyAskedAbout) {
-  RedisServer const server{server_options({"--tls-auth-clients", "yes", "--tls-protocols", "TLSv1.2"})};
+  RedisServer const server{
+      server_options({"--tls-auth-clients", "yes", "--tls-protocols", "TLSv1.2"})};
   EXPECT_THAT(refusal(options(server,
                               [](Options& o) {
                                 o.tls.ca_file = "";
@@ -197,7 +201,8 @@ TEST_F(TlsTest, PlainClientOfATlsServerIsUnreachable) {
 
 TEST_F(TlsTest, HandshakeWithASilentServerEndsAtTheConnectDeadline) {
   auto const [listener, port] = support::listen_on_tcp();
-  auto options = Options::from_url("rediss://127.0.0.1:" + std::to_string(port) + "?connect_timeout=200ms");
+  auto options =
+      Options::from_url("rediss://127.0.0.1:" + std::to_string(port) + "?connect_timeout=200ms");
   auto const took = time_of([&] { EXPECT_THAT(refusal(options), HasSubstr("timeout")); });
   EXPECT_GE(took, 200ms);
   EXPECT_LT(took, 200ms + stall);
@@ -228,7 +233,8 @@ TEST_F(TlsTest, KilledServerLeavesACommandInDoubt) {
 TEST_F(TlsTest, ValuesAreBytesOfAnyLength) {
   RedisServer const server{server_options()};
   Connection wire{options(server, [](Options& o) { o.command_timeout = 60s; })};
-  for (auto const& value : {std::string{}, std::string{"a\r\n\0\xff", 5}, std::string(16 << 20, 'x')}) {
+  for (auto const& value :
+       {std::string{}, std::string{"a\r\n\0\xff", 5}, std::string(16 << 20, 'x')}) {
     wire.command("SET", "k", value);
     EXPECT_EQ(wire.command("GET", "k").as<std::string>(), value) << value.size();
   }

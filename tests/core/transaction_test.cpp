@@ -237,7 +237,8 @@ TEST_F(TransactionTest, ThreadsThatChangeTheSameKeyLoseNothing) {
 
 TEST_F(TransactionTest, NothingQueuedIsNothingSent) {
   Connection wire{server_.url()};
-  auto const read = wire.transaction({"a"}, [](Transaction& tx) { return tx.read("GET", "a").is_nil(); });
+  auto const read =
+      wire.transaction({"a"}, [](Transaction& tx) { return tx.read("GET", "a").is_nil(); });
   EXPECT_TRUE(read);
   EXPECT_TRUE(wire.transaction({"a"}, [](Transaction&) {}).empty());
   EXPECT_EQ(calls("multi") + calls("exec"), 0);
@@ -348,7 +349,8 @@ TEST_F(TransactionTest, ForbiddenWatchAppliesNothing) {
   own_.command("ACL", "SETUSER", "app", "on", ">secret", "~*", "+@all", "-watch");
   Connection wire{"unix://app:secret@" + server_.socket_path()};
   EXPECT_THROW(add_one(wire), ServerError);
-  EXPECT_THROW(wire.transaction({"a"}, [](Transaction& tx) { tx.queue("INCR", "a"); }), ServerError);
+  EXPECT_THROW(wire.transaction({"a"}, [](Transaction& tx) { tx.queue("INCR", "a"); }),
+               ServerError);
   EXPECT_EQ(value("a"), std::nullopt);
   EXPECT_EQ(wire.command("ECHO", "in step").as<std::string>(), "in step");
 }
@@ -380,7 +382,8 @@ TEST_F(TransactionTest, CommandThatFailsInExecSaysThatTheOthersWereApplied) {
     FAIL() << "it succeeded";
   } catch (ServerError const& error) {
     EXPECT_EQ(error.code(), "WRONGTYPE");
-    EXPECT_THAT(error.what(), AllOf(HasSubstr("transaction on a"), HasSubstr("its other commands were applied")));
+    EXPECT_THAT(error.what(),
+                AllOf(HasSubstr("transaction on a"), HasSubstr("its other commands were applied")));
   }
   EXPECT_EQ(value("a"), 2);
   EXPECT_EQ(wire.command("ECHO", "in step").as<std::string>(), "in step");
@@ -419,8 +422,8 @@ TEST_F(TransactionTest, CutBeforeExecIsInDoubtOnlyBecauseNobodyCanTell) {
 
 TEST_F(TransactionTest, CutBeforeTheCommitBeginsItAgainAndAppliesItOnce) {
   for (auto const* command : {"WATCH", "GET"}) {
-    for (auto const fault :
-         {Fault::cut_before_request, Fault::cut_in_request, Fault::cut_after_request, Fault::cut_in_reply}) {
+    for (auto const fault : {Fault::cut_before_request, Fault::cut_in_request,
+                             Fault::cut_after_request, Fault::cut_in_reply}) {
       auto const before = value("b").value_or(0);
       proxy_.next(command, fault);
       EXPECT_EQ(add_one(redis_), before + 1) << command;

@@ -31,17 +31,18 @@ namespace {
 using namespace std::chrono_literals;
 using support::Certificates;
 using support::eventually;
-using support::FakeServer;
 using support::Forked;
 using support::in_child;
 using testing::RedisServer;
 using testing::RedisServerTls;
 
-/// What the open sockets and eventfds of this process are: "socket:[4711]", "anon_inode:[eventfd]" ...
+/// What the open sockets and eventfds of this process are: "socket:[4711]", "anon_inode:[eventfd]"
+/// ...
 std::multiset<std::string> open_sockets() {
   std::multiset<std::string> out;
   auto* const folder = ::opendir("/proc/self/fd");
-  while (auto const* entry = ::readdir(folder)) {  // NOLINT(concurrency-mt-unsafe): a folder of its own
+  while (auto const* entry =
+             ::readdir(folder)) {  // NOLINT(concurrency-mt-unsafe): a folder of its own
     char target[256];
     auto const size = ::readlinkat(::dirfd(folder), entry->d_name, target, sizeof target);
     std::string const text{target, static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
@@ -92,7 +93,8 @@ TEST_F(ClientProcessesTest, ParentAndChildBothGoOn) {
 TEST_F(ClientProcessesTest, ChildHasAConnectionOfItsOwn) {
   Client redis{server_.url()};
   auto const id = redis.command("CLIENT", "ID").as<int>();
-  auto const childs = in_child([&] { return std::to_string(redis.command("CLIENT", "ID").as<int>()); });
+  auto const childs =
+      in_child([&] { return std::to_string(redis.command("CLIENT", "ID").as<int>()); });
   EXPECT_GT(std::stoi(childs), id);
 }
 
@@ -126,14 +128,16 @@ TEST_F(ClientProcessesTest, NoSocketOfTheParentIsOpenInTheChild) {
 }
 
 TEST_F(ClientProcessesTest, NoSocketThatIsOnlyJustConnectingIsOpenInTheChild) {
-  auto const [listener, port] = support::listen_on_tcp(0);  // it never accepts: the second connection hangs
+  auto const [listener, port] =
+      support::listen_on_tcp(0);  // it never accepts: the second connection hangs
   auto const url = "redis://127.0.0.1:" + std::to_string(port) + "?connect_timeout=1s";
   auto const baseline = open_sockets();
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] { EXPECT_THROW((Client{url}.command("PING")), Unreachable); });
   }
-  ASSERT_TRUE(eventually([&] { return open_sockets().size() == baseline.size() + threads.size(); }));
+  ASSERT_TRUE(
+      eventually([&] { return open_sockets().size() == baseline.size() + threads.size(); }));
   EXPECT_EQ(in_child([] { return text_of(open_sockets()); }), text_of(baseline));
   for (auto& thread : threads) thread.join();
 }
@@ -163,7 +167,7 @@ TEST_F(ClientProcessesTest, DestroyingItInTheChildAfterUseHarmsNothing) {
   auto redis = std::make_unique<Client>(server_.url());
   auto const id = redis->command("CLIENT", "ID").as<int>();
   EXPECT_EQ(in_child([&] {
-              auto const answer = ping(*redis);
+              auto answer = ping(*redis);
               redis.reset();
               return answer;
             }),
@@ -202,7 +206,8 @@ TEST_F(ClientProcessesTest, ForkOfAProgramInTheMiddleOfItsCallsDisturbsNobody) {
       for (int i = 0; !over; ++i) {
         auto const text = std::to_string(t) + ":" + std::to_string(i);
         if (redis.command("ECHO", text).as<std::string>() != text) ++wrong;
-        auto const replies = redis.pipeline().command("INCR", "asked").command("ECHO", text).execute();
+        auto const replies =
+            redis.pipeline().command("INCR", "asked").command("ECHO", text).execute();
         if (replies[1].as<std::string>() != text) ++wrong;
         ++asked;
       }
@@ -247,7 +252,8 @@ TEST_F(ClientProcessesTest, InheritedConnectionIsUnreachableAndTheParentsGoesOn)
         wire.command("PING");
         return "answered";
       } catch (Unreachable const& fault) {
-        if (std::string{fault.what()}.find("belongs to the parent process") == std::string::npos) return fault.what();
+        if (std::string{fault.what()}.find("belongs to the parent process") == std::string::npos)
+          return fault.what();
       }
       try {
         wire.transaction({"k"}, [](Transaction& tx) { tx.queue("INCR", "k"); });
@@ -267,7 +273,7 @@ TEST_F(ClientProcessesTest, ChildMayReplaceAndDestroyAnInheritedConnection) {
   auto const id = wire->command("CLIENT", "ID").as<int>();
   EXPECT_EQ(in_child([&] {
               *wire = Connection{server_.url()};
-              auto const answer = ping(*wire);
+              auto answer = ping(*wire);
               wire.reset();
               return answer;
             }),
@@ -278,7 +284,8 @@ TEST_F(ClientProcessesTest, ChildMayReplaceAndDestroyAnInheritedConnection) {
 // ---- exec ----
 
 TEST_F(ClientProcessesTest, ExecutedProgramInheritsNoDescriptor) {
-  constexpr auto const* list = "ls -l /proc/self/fd | sed -n 's/.*-> //p' | grep -v '^/proc\\|pipe:' | sort";
+  constexpr auto const* list =
+      "ls -l /proc/self/fd | sed -n 's/.*-> //p' | grep -v '^/proc\\|pipe:' | sort";
   auto const before = output_of(list);
   RedisServer const tcp{{.tcp = true}};
   auto const with_servers = output_of(list);
@@ -291,7 +298,8 @@ TEST_F(ClientProcessesTest, ExecutedProgramInheritsNoDescriptor) {
 
 // ---- SIGPIPE ----
 
-/// What becomes of a child with the default disposition of SIGPIPE that writes to `url` after its connection was killed.
+/// What becomes of a child with the default disposition of SIGPIPE that writes to `url` after its
+/// connection was killed.
 std::string write_after_kill(RedisServer const& server, std::string const& url) {
   return in_child([&]() -> std::string {
     ::signal(SIGPIPE, SIG_DFL);
@@ -299,7 +307,8 @@ std::string write_after_kill(RedisServer const& server, std::string const& url) 
     Connection wire{url};
     ping(wire);
     killer.command("CLIENT", "KILL", "ID", wire.command("CLIENT", "ID").as<int>());
-    auto pipeline = wire.pipeline();  // more than any buffer holds: it is still being written when the end is known
+    auto pipeline =
+        wire.pipeline();  // no buffer holds it: still being written when the end is known
     std::string const value(1 << 20, 'x');
     for (int i = 0; i < 16; ++i) pipeline.command("SET", "k", value);
     try {
@@ -323,7 +332,8 @@ TEST_F(ClientProcessesTest, WritingToAClosedUnixSocketRaisesNoSignal) {
 
 TEST_F(ClientProcessesTest, WritingToAClosedTcpSocketRaisesNoSignal) {
   RedisServer const server{{.tcp = true}};
-  EXPECT_EQ(write_after_kill(server, "redis://127.0.0.1:" + std::to_string(server.port())), "alive");
+  EXPECT_EQ(write_after_kill(server, "redis://127.0.0.1:" + std::to_string(server.port())),
+            "alive");
 }
 
 class ClientProcessesTlsTest : public ::testing::Test {

@@ -59,7 +59,8 @@ TEST(CounterProcessesTest, NumbersTakenByEightProcessesAreTakenOnce) {
       ++times.at(static_cast<std::size_t>(number));
     }
   }
-  for (std::size_t number = 1; number < times.size(); ++number) EXPECT_EQ(times[number], 1) << number;
+  for (std::size_t number = 1; number < times.size(); ++number)
+    EXPECT_EQ(times[number], 1) << number;
 }
 
 TEST(CounterProcessesTest, ProcessKilledInMidAddCountsAtMostOneMoreThanItKnewOf) {
@@ -78,9 +79,11 @@ TEST(CounterProcessesTest, ProcessKilledInMidAddCountsAtMostOneMoreThanItKnewOf)
     ::kill(child.pid(), SIGKILL);
     // Its last command may still be on its way through the server: ask until two answers agree.
     std::int64_t counted = -1;
-    EXPECT_TRUE(support::eventually([&] { return counted == std::exchange(counted, hits.value()); }));
+    EXPECT_TRUE(
+        support::eventually([&] { return counted == std::exchange(counted, hits.value()); }));
     auto const known = redis.command("GET", "known").as<std::int64_t>();
-    EXPECT_TRUE(counted == known || counted == known + 1) << counted << " counted, " << known << " known";
+    EXPECT_TRUE(counted == known || counted == known + 1)
+        << counted << " counted, " << known << " known";
   }
 }
 

@@ -37,11 +37,12 @@ using support::History;
 using support::long_enough;
 using support::Shared;
 using support::Waiting;
-using ::testing::HasSubstr;
 
 class LockProcessesTest : public ::testing::Test {
  protected:
-  [[nodiscard]] Lock lock(LockOptions const& options = {}) { return Lock{scene_.client(), "orders", options}; }
+  [[nodiscard]] Lock lock(LockOptions const& options = {}) {
+    return Lock{scene_.client(), "orders", options};
+  }
 
   /// Marks that processes show one another.
   void mark(std::string const& what) { scene_.redis("SET", "mark " + what, 1); }
@@ -50,7 +51,9 @@ class LockProcessesTest : public ::testing::Test {
   }
   [[nodiscard]] bool is_marked(std::string const& what) { return scene_.exists("mark " + what); }
 
-  static void signal(Forked const& process, int number) { ASSERT_EQ(::kill(process.pid(), number), 0); }
+  static void signal(Forked const& process, int number) {
+    ASSERT_EQ(::kill(process.pid(), number), 0);
+  }
   static void stop(Forked const& process) {
     signal(process, SIGSTOP);
     ASSERT_TRUE(eventually([&] { return support::ProcessFacts{process.pid()}.state() == 'T'; }));
@@ -58,8 +61,10 @@ class LockProcessesTest : public ::testing::Test {
   static void go_on(Forked const& process) { signal(process, SIGCONT); }
   /// Until the server knows of `count` listening clients.
   void await_listeners(std::size_t count) {
-    ASSERT_TRUE(eventually(
-        [&] { return scene_.redis("PUBSUB", "CHANNELS", "tandem:*").as<std::vector<std::string>>().size() == count; }));
+    ASSERT_TRUE(eventually([&] {
+      return scene_.redis("PUBSUB", "CHANNELS", "tandem:*").as<std::vector<std::string>>().size() ==
+             count;
+    }));
   }
 
   support::LockScene scene_{};
@@ -121,7 +126,8 @@ TEST_F(LockProcessesTest, WaiterThatSleptThroughItsGrantDoesNotTakeItForAHold) {
   stop(sleeper);
   auto const first = hold->fence();
   hold.reset();
-  EXPECT_EQ(lock().owner()->pid, sleeper.pid()) << "its connection stands, so it is granted the lock";
+  EXPECT_EQ(lock().owner()->pid, sleeper.pid())
+      << "its connection stands, so it is granted the lock";
   auto second = next.get();  // when the grant has lapsed
   ASSERT_TRUE(second);
   EXPECT_GT(second->fence(), first);
@@ -205,7 +211,8 @@ TEST_F(LockProcessesTest, LockThatWasUsedBeforeAForkWorksInBothAfterIt) {
   Forked child{[&]() -> std::string {
     auto hold = both.acquire();
     mark("child holds");
-    if (!eventually([&, first = hold.valid_until()] { return hold.valid_until() > first; })) return "not renewed";
+    if (!eventually([&, first = hold.valid_until()] { return hold.valid_until() > first; }))
+      return "not renewed";
     return hold.release() == Release::released ? "released" : "lost";
   }};
   ASSERT_TRUE(marked("child holds"));
@@ -248,7 +255,9 @@ TEST_F(LockProcessesTest, ForksDuringAcquisitionsOfOtherThreadsHarmNobody) {
     });
   }
   for (int i = 0; i < 20; ++i) {
-    EXPECT_EQ(support::in_child([&] { return both.try_acquire_for(long_enough) ? "held" : "empty"; }), "held");
+    EXPECT_EQ(
+        support::in_child([&] { return both.try_acquire_for(long_enough) ? "held" : "empty"; }),
+        "held");
   }
   over = true;
 }
@@ -305,8 +314,8 @@ TEST_F(LockProcessesTest, EightProcessesShareALockFairlyAndOneAtATime) {
   std::vector<int> holds;
   for (std::size_t i = 0; i < processes; ++i) holds.push_back(after[i] - before[i]);
   auto const [least, most] = std::minmax_element(holds.begin(), holds.end());
-  std::printf("%d to %d acquisitions for each of %d processes in 2 s: %.3f\n", *least, *most, processes,
-              static_cast<double>(*least) / *most);
+  std::printf("%d to %d acquisitions for each of %d processes in 2 s: %.3f\n", *least, *most,
+              processes, static_cast<double>(*least) / *most);
   EXPECT_GE(*least * 2, *most);
   EXPECT_EQ(swarm->resource.collisions(), 0);
   EXPECT_EQ(swarm->history.fault(), "");
@@ -321,7 +330,8 @@ std::string work(Swarm& swarm, int slot, Lock const& lock) {
       if (!hold) continue;
       auto* const entry = swarm.history.enter(slot, *hold);
       auto const until = steady_clock::now() + std::chrono::microseconds{random() % 3000};
-      while (History::look(entry, *hold) && steady_clock::now() < until) std::this_thread::sleep_for(100us);
+      while (History::look(entry, *hold) && steady_clock::now() < until)
+        std::this_thread::sleep_for(100us);
       swarm.write(hold->fence());
       History::leave(entry);
     } catch (Error const&) {
@@ -336,7 +346,8 @@ class LockSwarmTest : public ::testing::Test {
   std::unique_ptr<Forked> member(int slot) {
     return std::make_unique<Forked>([this, slot] {
       auto options = scene_.options();
-      options.on_error = [](Error const&) {};  // of holds that were lost: that is what the test is about
+      options.on_error = [](Error const&) {
+      };  // of holds that were lost: that is what the test is about
       return work(*swarm_, slot, Lock{Client{options}, "orders", {.lease = 500ms}});
     });
   }
@@ -347,7 +358,8 @@ class LockSwarmTest : public ::testing::Test {
     for (int slot = 0; slot < processes; ++slot) members_.push_back(member(slot));
     auto const end = steady_clock::now() + time;
     for (int round = 0; steady_clock::now() < end; ++round) {
-      std::this_thread::sleep_for(std::chrono::milliseconds{20 + random_() % 80});  // between two faults
+      std::this_thread::sleep_for(
+          std::chrono::milliseconds{20 + random_() % 80});  // between two faults
       fault(round);
     }
     auto const before = swarm_->history.holds_by_slot(processes);
@@ -363,8 +375,9 @@ class LockSwarmTest : public ::testing::Test {
 
     auto const holds = swarm_->history.holds_by_slot(processes);
     auto const [least, most] = std::minmax_element(holds.begin(), holds.end());
-    std::printf("%zu holds, %d to %d for each; %d calls failed, %d writes with an old fence\n", swarm_->history.holds(),
-                *least, *most, swarm_->faults.load(), swarm_->refused_writes.load());
+    std::printf("%zu holds, %d to %d for each; %d calls failed, %d writes with an old fence\n",
+                swarm_->history.holds(), *least, *most, swarm_->faults.load(),
+                swarm_->refused_writes.load());
     EXPECT_GT(*least, 0);
     EXPECT_EQ(swarm_->history.fault(), "");
   }
@@ -377,7 +390,8 @@ class LockSwarmTest : public ::testing::Test {
   std::minstd_rand random_{20261123};
 };
 
-TEST_F(LockSwarmTest, NoTwoHoldsAreValidAtOnceWhileProcessesAreKilledAndConnectionsCutAndTheServerRestarts) {
+TEST_F(LockSwarmTest,
+       NoTwoHoldsAreValidAtOnceWhileProcessesAreKilledAndConnectionsCutAndTheServerRestarts) {
   run(6s, [&](int round) {
     if (round == 50) {
       scene_.server.restart();

@@ -23,9 +23,11 @@ namespace {
 using namespace std::chrono_literals;
 using support::Forked;
 
-constexpr std::chrono::sys_seconds seven = std::chrono::sys_days{std::chrono::year{2026} / 11 / 23} + 7h;
+constexpr std::chrono::sys_seconds seven =
+    std::chrono::sys_days{std::chrono::year{2026} / 11 / 23} + 7h;
 
-/// Processes that count under the same name, without a pause, while the hour changes from six to seven.
+/// Processes that count under the same name, without a pause, while the hour changes from six to
+/// seven.
 ///
 /// The server and the Pythons have a clock of the test's making; ours ask the server.
 class RollingCounterProcessesTest : public ::testing::Test {
@@ -37,19 +39,23 @@ class RollingCounterProcessesTest : public ::testing::Test {
   }
 
   void start_ours(std::string const& name) {
-    workers_.emplace(name, std::make_unique<Forked>([this, name] { return count_until_stopped(name); }));
+    workers_.emplace(name,
+                     std::make_unique<Forked>([this, name] { return count_until_stopped(name); }));
   }
 
   void start_python(std::string const& name, std::chrono::nanoseconds lead = 0s) {
-    workers_.emplace(name, std::make_unique<Forked>([this, name, lead] { return become_python(name, lead); }));
+    workers_.emplace(
+        name, std::make_unique<Forked>([this, name, lead] { return become_python(name, lead); }));
   }
 
   std::string become_python(std::string const& name, std::chrono::nanoseconds lead) {
     constexpr auto python = "/usr/bin/python3";
-    ::setenv("TANDEM_CLOCK_LEAD", std::to_string(lead.count()).c_str(), 1);  // NOLINT(concurrency-mt-unsafe): a child
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): a child
+    ::setenv("TANDEM_CLOCK_LEAD", std::to_string(lead.count()).c_str(), 1);
     auto const socket = server_.socket_path();
     // -I: with Debian's modules, whatever the environment says
-    ::execl(python, python, "-I", TANDEM_UPDATE_STATS, socket.c_str(), "web", "sales", name.c_str(), nullptr);
+    ::execl(python, python, "-I", TANDEM_UPDATE_STATS, socket.c_str(), "web", "sales", name.c_str(),
+            nullptr);
     return "there is no /usr/bin/python3";
   }
 
@@ -63,7 +69,10 @@ class RollingCounterProcessesTest : public ::testing::Test {
         counter.add(value);
         total += value;
       }
-      auto replies = redis.pipeline().command("HSET", "acknowledged", name, total).command("EXISTS", "stop").execute();
+      auto replies = redis.pipeline()
+                         .command("HSET", "acknowledged", name, total)
+                         .command("EXISTS", "stop")
+                         .execute();
       stop = replies.at(1).as<bool>();
     }
     return "";
@@ -71,14 +80,16 @@ class RollingCounterProcessesTest : public ::testing::Test {
 
   /// Lets time go on when all workers are counting, and stops them `after` the change of the hour.
   void change_the_hour(std::chrono::nanoseconds after) {
-    ASSERT_TRUE(support::eventually(
-        [&] { return redis_.command("HLEN", "acknowledged").as<std::size_t>() == workers_.size(); }));
+    ASSERT_TRUE(support::eventually([&] {
+      return redis_.command("HLEN", "acknowledged").as<std::size_t>() == workers_.size();
+    }));
     auto const acknowledged_before = acknowledged();
     clock_.go_on_from(beginning_);
     ASSERT_TRUE(support::eventually([&] { return server_time() >= seven + after; }));
     redis_.command("SET", "stop", 1);
     for (auto const& [name, worker] : workers_) EXPECT_EQ(worker->told(), "") << name;
-    for (auto const& [name, total] : acknowledged()) EXPECT_GT(total, acknowledged_before.at(name)) << name;
+    for (auto const& [name, total] : acknowledged())
+      EXPECT_GT(total, acknowledged_before.at(name)) << name;
   }
 
   void expect_that_the_count_moved_once_and_nothing_is_lost() {
@@ -96,14 +107,17 @@ class RollingCounterProcessesTest : public ::testing::Test {
   }
 
   std::map<std::string, std::int64_t> acknowledged() {
-    auto const pairs =
-        redis_.command("HGETALL", "acknowledged").as<std::vector<std::pair<std::string, std::int64_t>>>();
+    auto const pairs = redis_.command("HGETALL", "acknowledged")
+                           .as<std::vector<std::pair<std::string, std::int64_t>>>();
     return {pairs.begin(), pairs.end()};
   }
   std::chrono::sys_seconds server_time() {
-    return std::chrono::sys_seconds{std::chrono::seconds{redis_.command("TIME")[0].as<std::int64_t>()}};
+    return std::chrono::sys_seconds{
+        std::chrono::seconds{redis_.command("TIME")[0].as<std::int64_t>()}};
   }
-  std::string get(std::string const& part) { return redis_.command("GET", "stats:web:sales" + part).as<std::string>(); }
+  std::string get(std::string const& part) {
+    return redis_.command("GET", "stats:web:sales" + part).as<std::string>();
+  }
 
   std::chrono::sys_time<std::chrono::nanoseconds> beginning_{};
   support::ShiftedClock clock_{};
@@ -114,7 +128,8 @@ class RollingCounterProcessesTest : public ::testing::Test {
 
 TEST_F(RollingCounterProcessesTest, ManyProcessesMoveTheCountOnceAndLoseNothing) {
   begin(700ms);
-  for (auto const* name : {"one", "two", "three", "four", "five", "six", "seven", "eight"}) start_ours(name);
+  for (auto const* name : {"one", "two", "three", "four", "five", "six", "seven", "eight"})
+    start_ours(name);
   change_the_hour(1s);
   expect_that_the_count_moved_once_and_nothing_is_lost();
 }

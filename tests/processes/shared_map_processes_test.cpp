@@ -45,7 +45,8 @@ class SharedMapProcessesTest : public ::testing::Test {
       children[which] = std::make_unique<Forked>([&, which] {
         Client redis{patient(server_)};
         redis.command("INCR", "ready");
-        support::eventually([&] { return redis.command("GET", "ready").template as<int>() == processes; });
+        support::eventually(
+            [&] { return redis.command("GET", "ready").template as<int>() == processes; });
         Stock stock{redis, "stock"};
         return body(stock, which);
       });
@@ -117,7 +118,8 @@ TEST_F(SharedMapProcessesTest, InsertIsWonByExactlyOneProcess) {
   }
 }
 
-TEST_F(SharedMapProcessesTest, ProcessKilledInMidUpdateLeavesAllAcknowledgedUpdatesAndAtMostOneMore) {
+TEST_F(SharedMapProcessesTest,
+       ProcessKilledInMidUpdateLeavesAllAcknowledgedUpdatesAndAtMostOneMore) {
   support::Shared<std::array<std::atomic<std::int64_t>, processes>> acknowledged;
   std::vector<std::unique_ptr<Forked>> children;
   for (auto& own : *acknowledged) {

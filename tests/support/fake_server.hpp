@@ -18,13 +18,18 @@
 
 namespace tandem::support {
 
-/// A server that is none: it answers each command with whatever bytes it was told to, right or wrong.
+/// A server that is none: it answers each command with whatever bytes it was told to, right or
+/// wrong.
 ///
-///     FakeServer const server{"GET", "$5\r\nhe"};   // GET gets a torn reply, everything else "+OK"
+///     FakeServer const server{"GET", "$5\r\nhe"};   // GET: a torn reply; all else "+OK"
 ///     Connection wire{server.url()};
 class FakeServer {
  public:
-  enum class Then { stay, close, repeat };  // repeat: says the same again and again until the client goes
+  enum class Then {
+    stay,
+    close,
+    repeat
+  };  // repeat: says the same again and again until the client goes
   struct Answer {
     std::string bytes;
     Then then = Then::stay;
@@ -50,7 +55,9 @@ class FakeServer {
   }
 
   [[nodiscard]] std::string url() const { return "unix://" + folder_.path("fake.sock"); }
-  [[nodiscard]] std::string tcp_url() const { return "redis://127.0.0.1:" + std::to_string(tcp_.second); }
+  [[nodiscard]] std::string tcp_url() const {
+    return "redis://127.0.0.1:" + std::to_string(tcp_.second);
+  }
   /// Connections accepted so far.
   [[nodiscard]] int connections() const { return connections_; }
 
@@ -66,9 +73,11 @@ class FakeServer {
 
   void serve() {
     while (!stopping_) {
-      std::vector<pollfd> fds{{bell_.descriptor(), POLLIN, 0}, {unix_.get(), POLLIN, 0}, {tcp_.first.get(), POLLIN, 0}};
+      std::vector<pollfd> fds{
+          {bell_.descriptor(), POLLIN, 0}, {unix_.get(), POLLIN, 0}, {tcp_.first.get(), POLLIN, 0}};
       for (auto const& peer : peers_) {
-        auto const wanted = peer->outbox.empty() && peer->repeated.empty() ? POLLIN : POLLIN | POLLOUT;
+        auto const wanted =
+            peer->outbox.empty() && peer->repeated.empty() ? POLLIN : POLLIN | POLLOUT;
         fds.push_back({peer->socket.get(), static_cast<short>(wanted), 0});
       }
       ::poll(fds.data(), fds.size(), -1);
@@ -101,7 +110,8 @@ class FakeServer {
       peer.closing = answer.then == Then::close;
     }
     if (peer.outbox.empty()) peer.outbox = peer.repeated;
-    auto const sent = ::send(peer.socket.get(), peer.outbox.data(), peer.outbox.size(), MSG_NOSIGNAL);
+    auto const sent =
+        ::send(peer.socket.get(), peer.outbox.data(), peer.outbox.size(), MSG_NOSIGNAL);
     if (sent > 0) peer.outbox.erase(0, static_cast<std::size_t>(sent));
     if (peer.closing && peer.outbox.empty()) peer.gone = true;
   }

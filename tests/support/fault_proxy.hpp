@@ -28,7 +28,7 @@ namespace tandem::support {
 /// A network between a client and a server that fails exactly where it is told to.
 ///
 ///     FaultProxy proxy{server};
-///     proxy.next("INCR", FaultProxy::Fault::cut_after_request);   // executed, and the reply never arrives
+///     proxy.next("INCR", FaultProxy::Fault::cut_after_request);  // and no reply arrives
 ///     Client redis{proxy.url()};
 ///
 /// Each `next` is met by one command and used up by it; without one, everything passes unchanged.
@@ -38,7 +38,7 @@ class FaultProxy {
     cut_before_request,  // nothing of it reaches the server
     cut_in_request,      // half of it does
     cut_after_request,   // the server executes it; nothing of its reply comes back
-    cut_in_reply,        // the first half of what the server says to it comes back, of a chunk of any length
+    cut_in_reply,        // the first half of what the server says to it comes back
     swallow_reply,       // as cut_after_request, but the connection stays and is silent
     cut_and_delay,       // the client is cut off; the server gets the request at `deliver_delayed`
   };
@@ -66,7 +66,8 @@ class FaultProxy {
   void trickle(std::size_t size) { trickle_ = size; }
   /// From now on each reply comes so much later.
   void delay(std::chrono::milliseconds by) { delay_ = by; }
-  /// From now on new connections are closed as soon as they are made; those that stand are left alone.
+  /// From now on new connections are closed as soon as they are made; those that stand are left
+  /// alone.
   void refuse(bool on) { refusing_ = on; }
 
   /// What was held back by `cut_and_delay` reaches the server now.
@@ -115,9 +116,11 @@ class FaultProxy {
         fds.push_back({each->client.get(), POLLIN, 0});
         fds.push_back({each->server.get(), POLLIN, 0});
       }
-      auto const left = std::chrono::ceil<std::chrono::milliseconds>(next_due - Clock::now()).count();
-      auto const patience =
-          next_due == Clock::time_point::max() ? -1 : static_cast<int>(std::max(left, decltype(left){0}));
+      auto const left =
+          std::chrono::ceil<std::chrono::milliseconds>(next_due - Clock::now()).count();
+      auto const patience = next_due == Clock::time_point::max()
+                                ? -1
+                                : static_cast<int>(std::max(left, decltype(left){0}));
       ::poll(fds.data(), fds.size(), patience);
       if (fds[0].revents != 0) bell_.silence();
       for (std::size_t i = 0; i < pairs_.size(); ++i) {
@@ -166,7 +169,8 @@ class FaultProxy {
     }
     if (std::exchange(pair.heard, false)) ++round_trips_;
     pair.said.feed(bytes);
-    while (auto const command = pair.over ? std::nullopt : pair.said.next()) pass_on(pair, *command);
+    while (auto const command = pair.over ? std::nullopt : pair.said.next())
+      pass_on(pair, *command);
   }
 
   void pass_on(Pair& pair, RespCommand const& command) {
@@ -178,7 +182,8 @@ class FaultProxy {
       delayed_.push_back({std::move(pair.server), command.bytes});
       pair.over = true;
     } else if (fault == Fault::cut_in_request) {
-      send(pair, pair.server.get(), std::string_view{command.bytes}.substr(0, command.bytes.size() / 2));
+      send(pair, pair.server.get(),
+           std::string_view{command.bytes}.substr(0, command.bytes.size() / 2));
       pair.over = true;
     } else {
       if (fault) pair.fault = fault;

@@ -50,7 +50,8 @@ class Forked {
     auto const give_up = std::chrono::steady_clock::now() + patience;
     std::string out;
     for (;;) {
-      auto const left = std::chrono::ceil<std::chrono::milliseconds>(give_up - std::chrono::steady_clock::now());
+      auto const left =
+          std::chrono::ceil<std::chrono::milliseconds>(give_up - std::chrono::steady_clock::now());
       pollfd event{told_.get(), POLLIN, 0};
       if (left.count() <= 0 || ::poll(&event, 1, static_cast<int>(left.count())) == 0) {
         kill();
@@ -70,8 +71,9 @@ class Forked {
   [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:
-  /// A child's threads are given the stacks of the parent's, by which the thread sanitizer tells threads apart: it takes
-  /// them for the parent's and gives up ("dup thread with used id"). Larger ones are none that were used before.
+  /// A child's threads are given the stacks of the parent's, by which the thread sanitizer tells
+  /// threads apart: it takes them for the parent's and gives up ("dup thread with used id"). Larger
+  /// ones are none that were used before.
   static void give_threads_stacks_of_their_own() {
 #if defined(__SANITIZE_THREAD__)
     pthread_attr_t attributes;
@@ -102,6 +104,8 @@ class Forked {
 };
 
 /// Runs `body` in a forked child and returns what it returned, or how the child ended otherwise.
-inline std::string in_child(std::function<std::string()> const& body) { return Forked{body}.told(); }
+inline std::string in_child(std::function<std::string()> const& body) {
+  return Forked{body}.told();
+}
 
 }  // namespace tandem::support

@@ -17,7 +17,8 @@ namespace tandem::support {
 
 /// What many processes held, and when; to be laid into memory that they share.
 ///
-/// Times are the steady clock's: on Linux CLOCK_MONOTONIC, which all processes of a machine read alike.
+/// Times are the steady clock's: on Linux CLOCK_MONOTONIC, which all processes of a machine read
+/// alike.
 class History {
  public:
   static constexpr std::size_t room = 1 << 17;
@@ -49,7 +50,8 @@ class History {
   /// Called now and then by its holder, for the sake of renewals; false when it holds no longer.
   static bool look(Entry* entry, Hold const& hold) {
     bool const held = hold.held();
-    if (entry != nullptr && held) entry->valid_until = hold.valid_until().time_since_epoch().count();
+    if (entry != nullptr && held)
+      entry->valid_until = hold.valid_until().time_since_epoch().count();
     return held;
   }
   /// Called before the release.
@@ -66,20 +68,23 @@ class History {
     return out;
   }
 
-  /// Empty when no two holds were valid at once and fences rose from each to the next; else what was wrong.
+  /// Empty when no two holds were valid at once and fences rose from each to the next; else what
+  /// was wrong.
   [[nodiscard]] std::string fault() const {
     std::vector<Entry const*> order;
     for (std::size_t i = 0; i < holds(); ++i) {
       if (entries_[i].fence != 0) order.push_back(&entries_[i]);
     }
-    std::sort(order.begin(), order.end(), [](auto* one, auto* other) { return one->entered < other->entered; });
+    std::sort(order.begin(), order.end(),
+              [](auto* one, auto* other) { return one->entered < other->entered; });
     std::string out;
     for (std::size_t i = 1; i < order.size(); ++i) {
       auto const& before = *order[i - 1];
       auto const& after = *order[i];
       if (after.fence <= before.fence)
         out += "fence does not rise: " + describe(before) + " then " + describe(after) + "\n";
-      if (after.entered < end(before)) out += "overlap: " + describe(before) + " and " + describe(after) + "\n";
+      if (after.entered < end(before))
+        out += "overlap: " + describe(before) + " and " + describe(after) + "\n";
     }
     if (count_ > room) out += "more holds than the book has room for\n";
     return out;
@@ -94,8 +99,8 @@ class History {
     return entry.left == 0 ? valid_until : std::min(entry.left.load(), valid_until);
   }
   static std::string describe(Entry const& entry) {
-    return "[pid " + std::to_string(entry.pid) + " fence " + std::to_string(entry.fence) + " from " +
-           std::to_string(entry.entered) + " to " + std::to_string(end(entry)) +
+    return "[pid " + std::to_string(entry.pid) + " fence " + std::to_string(entry.fence) +
+           " from " + std::to_string(entry.entered) + " to " + std::to_string(end(entry)) +
            (entry.left == 0 ? " (never left)]" : "]");
   }
 

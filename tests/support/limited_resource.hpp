@@ -6,7 +6,8 @@
 
 namespace tandem::support {
 
-/// Something that bears one user at a time, and notices when there are two. May lie in memory that processes share.
+/// Something that bears one user at a time, and notices when there are two. May lie in memory that
+/// processes share.
 class LimitedResource {
  public:
   void use(std::chrono::microseconds time = std::chrono::microseconds{200}) {

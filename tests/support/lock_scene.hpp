@@ -54,8 +54,9 @@ class Reports {
 /// What the server has counted, those commands apart that scripts ran.
 struct CommandCount {
   long long scripts = 0;  // EVALSHA and EVAL
-  long long tracked = 0;  // CLIENT CACHING: each comes with a GET and a PTTL, which scripts use as well
-  long long all = 0;      // these, and what else a client with locks sends
+  long long tracked =
+      0;              // CLIENT CACHING: each comes with a GET and a PTTL, which scripts use as well
+  long long all = 0;  // these, and what else a client with locks sends
 
   static CommandCount of(Client& redis) {
     auto const info = redis.command("INFO", "commandstats").as<std::string>();
@@ -107,7 +108,8 @@ class LockScene {
     return redis("ZCARD", "{" + name + "}:waiters").as<long long>();
   }
   void await_waiters(std::string const& name, long long count) {
-    ASSERT_TRUE(eventually([&] { return waiters(name) == count; })) << waiters(name) << " wait, not " << count;
+    ASSERT_TRUE(eventually([&] { return waiters(name) == count; }))
+        << waiters(name) << " wait, not " << count;
   }
   /// Until somebody has asked once more to be told of changes of a key.
   void await_tracking() {
@@ -140,8 +142,9 @@ class LockScene {
 class Waiting {
  public:
   explicit Waiting(Lock lock)
-      : hold_{std::async(std::launch::async,
-                         [lock = std::move(lock), stop = stop_.get_token()] { return lock.acquire(stop); })} {}
+      : hold_{std::async(std::launch::async, [lock = std::move(lock), stop = stop_.get_token()] {
+          return lock.acquire(stop);
+        })} {}
   Waiting(Waiting&&) = default;
   ~Waiting() { stop_.request_stop(); }
 

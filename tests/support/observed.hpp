@@ -9,16 +9,19 @@
 
 namespace tandem::support {
 
-/// What the server was asked for while `act` ran, as "evalsha 1, get 2"; commands inside scripts count as well.
+/// What the server was asked for while `act` ran, as "evalsha 1, get 2"; commands inside scripts
+/// count as well.
 inline std::string commands_of(Client redis, std::function<void()> const& act) {
   redis.command("CONFIG", "RESETSTAT");
   act();
   auto const stats = redis.command("INFO", "commandstats").as<std::string>();
   std::map<std::string, std::string> calls;
-  for (auto at = stats.find("cmdstat_"); at != std::string::npos; at = stats.find("cmdstat_", at + 1)) {
+  for (auto at = stats.find("cmdstat_"); at != std::string::npos;
+       at = stats.find("cmdstat_", at + 1)) {
     auto const colon = stats.find(":calls=", at);
     auto const name = stats.substr(at + 8, colon - at - 8);
-    if (!name.starts_with("config")) calls[name] = stats.substr(colon + 7, stats.find(',', colon) - colon - 7);
+    if (!name.starts_with("config"))
+      calls[name] = stats.substr(colon + 7, stats.find(',', colon) - colon - 7);
   }
   std::string out;
   for (auto const& [name, count] : calls) {

@@ -43,7 +43,8 @@ class RespCommands {
  private:
   std::optional<std::size_t> number_after(char mark, std::size_t& at) const {
     auto const end = buffer_.find("\r\n", at);
-    if (at >= buffer_.size() || buffer_[at] != mark || end == std::string::npos) return std::nullopt;
+    if (at >= buffer_.size() || buffer_[at] != mark || end == std::string::npos)
+      return std::nullopt;
     std::size_t value = 0;
     std::from_chars(buffer_.data() + at + 1, buffer_.data() + end, value);
     at = end + 2;

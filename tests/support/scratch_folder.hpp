@@ -9,11 +9,13 @@
 
 namespace tandem::support {
 
-/// A folder of one's own, gone with all that is in it at the end of the scope; short enough to hold a Unix socket.
+/// A folder of one's own, gone with all that is in it at the end of the scope; short enough to hold
+/// a Unix socket.
 class ScratchFolder {
  public:
   ScratchFolder() {
-    if (::mkdtemp(name_.data()) == nullptr) throw std::system_error{errno, std::generic_category(), name_};
+    if (::mkdtemp(name_.data()) == nullptr)
+      throw std::system_error{errno, std::generic_category(), name_};
   }
   ScratchFolder(ScratchFolder const&) = delete;
   ScratchFolder& operator=(ScratchFolder const&) = delete;

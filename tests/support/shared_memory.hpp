@@ -9,14 +9,17 @@
 
 namespace tandem::support {
 
-/// One T that this process shares with the children it forks from now on. Its atomics work between processes.
+/// One T that this process shares with the children it forks from now on. Its atomics work between
+/// processes.
 template <class T>
 class Shared {
  public:
-  static_assert(std::is_trivially_destructible_v<T>, "nobody knows which process would be the last to destroy it");
+  static_assert(std::is_trivially_destructible_v<T>,
+                "nobody knows which process would be the last to destroy it");
 
   Shared() {
-    auto* const place = ::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    auto* const place =
+        ::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (place == MAP_FAILED) throw std::system_error{errno, std::generic_category(), "mmap"};
     value_ = new (place) T{};
   }

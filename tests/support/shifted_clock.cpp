@@ -1,8 +1,9 @@
-// A library for LD_PRELOAD: a program that it is loaded into (redis-server, python3) has the wall clock that a test gives
-// it; see support/shifted_clock.hpp. Monotonic clocks, and so all waiting, stay as they are.
+// A library for LD_PRELOAD: a program that it is loaded into (redis-server, python3) has the wall
+// clock that a test gives it; see support/shifted_clock.hpp. Monotonic clocks, and so all waiting,
+// stay as they are.
 //
-// Debian's libfaketime does the same for most programs, but redis-server hangs under it: its allocator asks for the time
-// before that library is ready.
+// Debian's libfaketime does the same for most programs, but redis-server hangs under it: its
+// allocator asks for the time before that library is ready.
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
@@ -18,7 +19,8 @@ namespace {
 
 constexpr std::int64_t billion = 1'000'000'000;
 
-std::int64_t* shared = nullptr;  // [0]: nanoseconds to add; [1]: where time stands still, 0: nowhere
+std::int64_t* shared =
+    nullptr;  // [0]: nanoseconds to add; [1]: where time stands still, 0: nowhere
 std::int64_t lead = 0;
 
 // NOLINTBEGIN(concurrency-mt-unsafe): before the program has begun
@@ -27,7 +29,8 @@ __attribute__((constructor)) void begin() {
   if (file == nullptr) return;
   int const fd = ::open(file, O_RDWR | O_CLOEXEC);
   if (fd < 0) return;
-  void* const memory = ::mmap(nullptr, 2 * sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  void* const memory =
+      ::mmap(nullptr, 2 * sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   ::close(fd);
   if (char const* const text = std::getenv("TANDEM_CLOCK_LEAD")) lead = std::atoll(text);
   if (memory != MAP_FAILED) shared = static_cast<std::int64_t*>(memory);

@@ -14,22 +14,25 @@
 
 namespace tandem::support {
 
-/// The wall clock of all programs that are started, by exec, while the object lives: a redis-server's TIME, say. What is
-/// set here they see at once. This process and its forked children keep their own.
+/// The wall clock of all programs that are started, by exec, while the object lives: a
+/// redis-server's TIME, say. What is set here they see at once. This process and its forked
+/// children keep their own.
 ///
 ///     ShiftedClock clock;
 ///     testing::RedisServer server;                       // after it
 ///     clock.stand_still_at(sys_days{2026y/11/23} + 6h);
 ///
-/// A program with TANDEM_CLOCK_LEAD in its environment has a clock that leads by so many nanoseconds.
+/// A program with TANDEM_CLOCK_LEAD in its environment has a clock that leads by so many
+/// nanoseconds.
 class ShiftedClock {
  public:
-  // NOLINTBEGIN(concurrency-mt-unsafe): the environment is changed before a test has threads, and after
+  // NOLINTBEGIN(concurrency-mt-unsafe): no other thread reads the environment
   ShiftedClock() {
     auto const file = folder_.path("clock");
     Descriptor const fd{required(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600), "open")};
     required(::ftruncate(fd.get(), 2 * sizeof *shared_), "ftruncate");
-    void* const memory = ::mmap(nullptr, 2 * sizeof *shared_, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+    void* const memory =
+        ::mmap(nullptr, 2 * sizeof *shared_, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
     required(memory == MAP_FAILED ? -1 : 0, "mmap");
     shared_ = static_cast<std::int64_t*>(memory);
     ::setenv("TANDEM_CLOCK", file.c_str(), 1);

@@ -50,16 +50,19 @@ inline sockaddr_un unix_address(std::string const& path) {
 }
 
 inline Descriptor listen_on_unix(std::string const& path) {
-  Descriptor out{required(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket")};
+  Descriptor out{
+      required(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket")};
   auto const address = unix_address(path);
   required(::bind(out.get(), reinterpret_cast<sockaddr const*>(&address), sizeof address), "bind");
   required(::listen(out.get(), SOMAXCONN), "listen");
   return out;
 }
 
-/// A free port of 127.0.0.1: the listening socket and its number. `backlog` 0 lets exactly one connection wait.
+/// A free port of 127.0.0.1: the listening socket and its number. `backlog` 0 lets exactly one
+/// connection wait.
 inline std::pair<Descriptor, std::uint16_t> listen_on_tcp(int backlog = SOMAXCONN) {
-  Descriptor out{required(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket")};
+  Descriptor out{
+      required(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket")};
   sockaddr_in address{};
   socklen_t size = sizeof address;
   address.sin_family = AF_INET;
@@ -74,7 +77,8 @@ inline std::pair<Descriptor, std::uint16_t> listen_on_tcp(int backlog = SOMAXCON
 inline Descriptor connect_to_unix(std::string const& path) {
   Descriptor out{required(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket")};
   auto const address = unix_address(path);
-  if (::connect(out.get(), reinterpret_cast<sockaddr const*>(&address), sizeof address) != 0) return Descriptor{};
+  if (::connect(out.get(), reinterpret_cast<sockaddr const*>(&address), sizeof address) != 0)
+    return Descriptor{};
   return out;
 }
 

@@ -11,12 +11,14 @@
 
 namespace tandem::support {
 
-/// Measures how long this process and a server stood still, for tests whose subject cannot bear that either: a lease of
-/// 300 ms is rightly lost when the machine stalls for so long.
+/// Measures how long this process and a server stood still, for tests whose subject cannot bear
+/// that either: a lease of 300 ms is rightly lost when the machine stalls for so long.
 class StallWatch {
  public:
   explicit StallWatch(Client redis)
-      : thread_{[this, redis = std::move(redis)](std::stop_token const& stop) mutable { watch(redis, stop); }} {}
+      : thread_{[this, redis = std::move(redis)](std::stop_token const& stop) mutable {
+          watch(redis, stop);
+        }} {}
 
   /// The longest that two round trips lay apart, so far.
   [[nodiscard]] std::chrono::milliseconds longest() const { return longest_; }
@@ -27,7 +29,8 @@ class StallWatch {
     while (!stop.stop_requested()) {
       redis.command("PING");
       auto const now = std::chrono::steady_clock::now();
-      longest_ = std::max(longest_.load(), std::chrono::duration_cast<std::chrono::milliseconds>(now - last));
+      longest_ = std::max(longest_.load(),
+                          std::chrono::duration_cast<std::chrono::milliseconds>(now - last));
       last = now;
       std::this_thread::sleep_for(std::chrono::milliseconds{5});  // the grain of the measurement
     }

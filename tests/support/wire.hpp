@@ -23,7 +23,8 @@ namespace tandem::support {
 class Wire {
  public:
   explicit Wire(testing::RedisServer const& server) : Wire{server.socket_path()} {}
-  explicit Wire(std::string const& path) : socket_{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
+  explicit Wire(std::string const& path)
+      : socket_{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     path.copy(static_cast<char*>(address.sun_path), sizeof address.sun_path - 1);
@@ -48,7 +49,8 @@ class Wire {
   }
 
   /// Empty when nothing comes in time, or the connection is closed.
-  [[nodiscard]] std::string receive(std::chrono::milliseconds patience = std::chrono::seconds{20}) const {
+  [[nodiscard]] std::string receive(std::chrono::milliseconds patience = std::chrono::seconds{
+                                        20}) const {
     pollfd event{socket_, POLLIN, 0};
     std::array<char, 4096> buffer{};
     if (::poll(&event, 1, static_cast<int>(patience.count())) != 1) return {};

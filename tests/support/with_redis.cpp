@@ -1,7 +1,7 @@
 // with_redis COMMAND [ARGUMENT...]
 //
-// Runs COMMAND with the URL of a private redis-server as its last argument. The exit status is COMMAND's own, or
-// 128 + the signal that ended it. How ctest runs the examples.
+// Runs COMMAND with the URL of a private redis-server as its last argument. The exit status is
+// COMMAND's own, or 128 + the signal that ended it. How ctest runs the examples.
 #include <csignal>
 #include <cstdio>
 #include <exception>

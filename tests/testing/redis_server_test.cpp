@@ -90,7 +90,9 @@ class Child {
 };
 
 /// What a child tells of a server it owns: "<pid of the server> <its folder>".
-std::string told_of(RedisServer const& server) { return std::to_string(server.pid()) + " " + server.folder(); }
+std::string told_of(RedisServer const& server) {
+  return std::to_string(server.pid()) + " " + server.folder();
+}
 
 /// The server, its supervisor and the folder of a Child, as seen from outside.
 struct Owned {
@@ -233,7 +235,8 @@ TEST(RedisServerTest, KillTakesTheForkedSaverToo) {
   wire("SET key value");
   EXPECT_EQ(wire("BGSAVE"), "+Background saving started\r\n");
   auto const pid = std::to_string(server.pid());
-  WatchedProcess const saver{std::stoi(ProcessFacts{server.pid()}.text("task/" + pid + "/children"))};
+  WatchedProcess const saver{
+      std::stoi(ProcessFacts{server.pid()}.text("task/" + pid + "/children"))};
   server.kill();
   EXPECT_TRUE(saver.has_ended());
 }
@@ -310,12 +313,14 @@ TEST(RedisServerTest, TlsServerAnswersOverTls) {
   ScratchFolder const scratch;
   auto const key = scratch.path / "key.pem";
   auto const certificate = scratch.path / "certificate.pem";
-  auto const make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 " +
-                    ("-subj /CN=localhost -keyout " + key.string()) + " -out " + certificate.string() + " 2>/dev/null";
+  auto const make =
+      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 " +
+      ("-subj /CN=localhost -keyout " + key.string()) + " -out " + certificate.string() +
+      " 2>/dev/null";
   ASSERT_EQ(std::system(make.c_str()), 0);  // NOLINT(concurrency-mt-unsafe)
   RedisServer const server{{.tls = RedisServerTls{.certificate = certificate, .key = key}}};
-  auto const ask =
-      "redis-cli --tls --cacert " + certificate.string() + " -p " + std::to_string(server.tls_port()) + " PING";
+  auto const ask = "redis-cli --tls --cacert " + certificate.string() + " -p " +
+                   std::to_string(server.tls_port()) + " PING";
   auto* const answer = ::popen(ask.c_str(), "r");
   std::array<char, 100> line{};
   EXPECT_STREQ(std::fgets(line.data(), line.size(), answer), "PONG\n");
@@ -394,7 +399,8 @@ TEST(RedisServerTest, LivesOnWhenTheThreadThatMadeItEnds) {
   std::thread{[&server] { server = std::make_unique<RedisServer>(); }}.join();
   WatchedProcess const process{server->pid()};
   WatchedProcess const supervisor{ProcessFacts{server->pid()}.parent()};
-  EXPECT_FALSE(supervisor.ends_within(50ms));  // the kernel would signal it in the moment of the end
+  EXPECT_FALSE(
+      supervisor.ends_within(50ms));  // the kernel would signal it in the moment of the end
   EXPECT_FALSE(process.has_ended());
   EXPECT_EQ(Wire{*server}("PING"), "+PONG\r\n");
 }
@@ -444,12 +450,14 @@ TEST(RedisServerTest, ServerGoesWithItsSupervisor) {
 TEST(RedisServerTest, InheritsNoDescriptorOfTheOwner) {
   std::array<int, 2> leaky{};
   ASSERT_EQ(::pipe(leaky.data()), 0);  // not close-on-exec
-  std::vector<std::string> ours;       // and standard output: ctest waits for whoever holds its pipe
-  for (int number : {leaky[0], 1}) ours.push_back(fs::read_symlink("/proc/self/fd/" + std::to_string(number)));
+  std::vector<std::string> ours;  // and standard output: ctest waits for whoever holds its pipe
+  for (int number : {leaky[0], 1})
+    ours.push_back(fs::read_symlink("/proc/self/fd/" + std::to_string(number)));
   RedisServer const server;
   for (auto const pid : {server.pid(), ProcessFacts{server.pid()}.parent()}) {
     for (auto const& descriptor : ProcessFacts{pid}.descriptors()) {
-      EXPECT_TRUE(descriptor == "/dev/null" || std::count(ours.begin(), ours.end(), descriptor) == 0)
+      EXPECT_TRUE(descriptor == "/dev/null" ||
+                  std::count(ours.begin(), ours.end(), descriptor) == 0)
           << pid << " has " << descriptor;
     }
   }

@@ -14,7 +14,8 @@
 
 namespace tandem {
 
-/// How values of type T are written as bytes and read again: what keys and values in Redis go through.
+/// How values of type T are written as bytes and read again: what keys and values in Redis go
+/// through.
 ///
 /// | T                               | bytes                                                        | example      |
 /// |---------------------------------|--------------------------------------------------------------|--------------|
@@ -28,23 +29,26 @@ namespace tandem {
 /// | `std::optional<T>`              | nothing, or one element as above                             | `1:7,`       |
 /// | `std::pair<A, B>`               | two elements as above                                        | `3:EUR,1:5,` |
 ///
-/// The last three nest, and hold any T that has a codec. Stored in Redis since 0.1: none of these forms may change.
+/// The last three nest, and hold any T that has a codec. Stored in Redis since 0.1: none of these
+/// forms may change.
 ///
 /// A type of your own takes part by a specialisation with two functions:
 ///
 ///     template <>
 ///     struct tandem::Codec<Price> {
 ///       static std::string encode(Price const&);
-///       static Price decode(std::string_view);  // throws CodecError saying what was wanted, not what is there
+///       static Price decode(std::string_view);  // throws CodecError saying what was wanted, not
+///       what is there
 ///     };
 ///
-/// Equal values must be written as equal bytes where they are keys or are compared (`compare_exchange`).
+/// Equal values must be written as equal bytes where they are keys or are compared
+/// (`compare_exchange`).
 ///
-/// There is none for `char` and its wide relatives (a letter or a number?), for `long double` (no portable text) and
-/// for pointers.
+/// There is none for `char` and its wide relatives (a letter or a number?), for `long double` (no
+/// portable text) and for pointers.
 ///
-/// Errors:  decode throws CodecError, for text that is not wholly such a number and for numbers that T cannot hold.
-///          A NaN is read back as a NaN, not as the same one.
+/// Errors:  decode throws CodecError, for text that is not wholly such a number and for numbers
+///          that T cannot hold. A NaN is read back as a NaN, not as the same one.
 /// Source:  netstrings, D. J. Bernstein 1997, for `<length>:<bytes>,`.
 template <class T>
 struct Codec;  // "incomplete type": T has no codec; specialise it as above
@@ -61,7 +65,7 @@ concept Decodable = requires(std::string_view bytes) {
   { Codec<T>::decode(bytes) } -> std::convertible_to<T>;
 };
 
-// -- numbers ------------------------------------------------------------------------------------------------------
+// -- numbers --------------------------------------------------------------------------------------
 
 namespace detail {
 
@@ -112,7 +116,9 @@ struct Codec<bool> : detail::IntegerCodec<bool> {};
 template <class T>
 requires std::is_enum_v<T>
 struct Codec<T> {
-  static std::string encode(T value) { return Number::encode(static_cast<std::underlying_type_t<T>>(value)); }
+  static std::string encode(T value) {
+    return Number::encode(static_cast<std::underlying_type_t<T>>(value));
+  }
   static T decode(std::string_view bytes) { return static_cast<T>(Number::decode(bytes)); }
 
  private:
@@ -130,7 +136,7 @@ struct Codec<T> {
   }
 };
 
-// -- text ---------------------------------------------------------------------------------------------------------
+// -- text -----------------------------------------------------------------------------------------
 
 template <>
 struct Codec<std::string> {
@@ -143,7 +149,7 @@ struct Codec<std::string_view> {
   static std::string encode(std::string_view text) { return std::string{text}; }
 };
 
-// -- what holds other values --------------------------------------------------------------------------------------
+// -- what holds other values ----------------------------------------------------------------------
 
 namespace detail {
 

@@ -10,19 +10,20 @@ namespace tandem {
 
 /// One word of a command, as the bytes that go to the server.
 ///
-/// Text is referred to, not copied, and must outlive the call it is passed to; numbers are written into the
-/// argument itself, floating point in the shortest form that reads back as the same number. Bytes are bytes: NUL,
-/// newlines and invalid UTF-8 pass unchanged.
+/// Text is referred to, not copied, and must outlive the call it is passed to; numbers are written
+/// into the argument itself, floating point in the shortest form that reads back as the same
+/// number. Bytes are bytes: NUL, newlines and invalid UTF-8 pass unchanged.
 ///
 /// Cost:    no allocation.
 class Argument {
  public:
-  Argument(std::string_view text) noexcept : text_{text} {}    // NOLINT(google-explicit-constructor): words of a
-  Argument(std::string const& text) noexcept : text_{text} {}  // NOLINT(google-explicit-constructor)  command are
-  Argument(char const* text) noexcept : text_{text} {}         // NOLINT(google-explicit-constructor)  written plainly
+  // NOLINTBEGIN(google-explicit-constructor): words of a command are written plainly
+  Argument(std::string_view text) noexcept : text_{text} {}
+  Argument(std::string const& text) noexcept : text_{text} {}
+  Argument(char const* text) noexcept : text_{text} {}
 
   template <std::integral Number>
-  Argument(Number number) noexcept {  // NOLINT(google-explicit-constructor)
+  Argument(Number number) noexcept {
     if constexpr (std::is_signed_v<Number>) {
       write_signed(number);
     } else {
@@ -30,10 +31,11 @@ class Argument {
     }
   }
   template <std::floating_point Number>
-  Argument(Number number) noexcept {  // NOLINT(google-explicit-constructor)
-    static_assert(sizeof(Number) <= sizeof(double), "long double has no portable text; convert it to double");
+  Argument(Number number) noexcept {
+    static_assert(sizeof(Number) <= sizeof(double), "long double has no portable text; convert it");
     write_real(number);
   }
+  // NOLINTEND(google-explicit-constructor)
   Argument(bool) = delete;  // Redis has no booleans: say 0, 1, "yes" ...
   Argument(char) = delete;  // a letter or a number? say which
   Argument(std::nullptr_t) = delete;
@@ -52,7 +54,8 @@ class Argument {
   char digits_[32];  // the longest double in its shortest form takes 24 characters
 };
 
-/// Commands as they go over the wire (RESP arrays of bulk strings), one after another in one buffer.
+/// Commands as they go over the wire (RESP arrays of bulk strings), one after another in one
+/// buffer.
 ///
 /// Threads: one at a time.
 /// Source:  Redis serialization protocol specification, "Sending commands to a Redis server".
@@ -60,7 +63,8 @@ class CommandBuffer {
  public:
   CommandBuffer() = default;
 
-  /// Appends one command: all of `arguments`, the command's name first. Throws std::invalid_argument when empty.
+  /// Appends one command: all of `arguments`, the command's name first. Throws
+  /// std::invalid_argument when empty.
   void add(std::span<Argument const> arguments);
 
   /// Opens a command of `count` words, to be followed by exactly that many calls of `word`.
@@ -76,7 +80,9 @@ class CommandBuffer {
   }
 
   [[nodiscard]] std::string_view bytes() const noexcept { return bytes_; }
-  [[nodiscard]] std::size_t count() const noexcept { return count_; }  ///< commands, and so replies to expect
+  [[nodiscard]] std::size_t count() const noexcept {
+    return count_;
+  }  ///< commands, and so replies to expect
 
  private:
   std::string bytes_{};

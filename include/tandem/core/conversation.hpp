@@ -16,8 +16,8 @@ namespace tandem {
 
 /// What can be said to a server: the face that `Client` and `Connection` share.
 ///
-/// Every call is over within Options::command_timeout. No call is repeated once it may have been executed, except
-/// scripts that promise to bear it (see `Script`).
+/// Every call is over within Options::command_timeout. No call is repeated once it may have been
+/// executed, except scripts that promise to bear it (see `Script`).
 ///
 /// Errors:  Unreachable, InDoubt, ServerError; what each means for the caller is said at `Error`.
 class Conversation {
@@ -40,7 +40,8 @@ class Conversation {
   ///
   /// Cost:    1 round trip; 2 when the server does not know the script yet.
   template <class... Words>
-  Reply run(Script const& script, std::initializer_list<std::string_view> keys, Words const&... arguments) {
+  Reply run(Script const& script, std::initializer_list<std::string_view> keys,
+            Words const&... arguments) {
     std::span<std::string_view const> const key_list{keys.begin(), keys.size()};
     if constexpr (sizeof...(Words) == 0) {
       return channel_->run(script, key_list, {}, channel_->deadline());
@@ -53,9 +54,9 @@ class Conversation {
   /// An empty pipeline to this server.
   [[nodiscard]] Pipeline pipeline() { return Pipeline{channel_}; }
 
-  /// Reads, decides and writes as if alone: WATCH `keys`, call `body`, MULTI, what it queued, EXEC. When another
-  /// client changed one of the keys meanwhile, nothing was applied and `body` runs again, until
-  /// Options::command_timeout is over.
+  /// Reads, decides and writes as if alone: WATCH `keys`, call `body`, MULTI, what it queued, EXEC.
+  /// When another client changed one of the keys meanwhile, nothing was applied and `body` runs
+  /// again, until Options::command_timeout is over.
   ///
   ///     long long total = redis.transaction({"a", "b"}, [](tandem::Transaction& tx) {
   ///         auto a = tx.read("GET", "a").as<std::optional<long long>>().value_or(0);
@@ -63,16 +64,18 @@ class Conversation {
   ///         return a + 1;
   ///     });
   ///
-  /// Returns what `body` returned in the try that succeeded; the replies of the queued commands where `body`
-  /// returns nothing. When `body` queues nothing, nothing is changed, and what it read
+  /// Returns what `body` returned in the try that succeeded; the replies of the queued commands
+  /// where `body` returns nothing. When `body` queues nothing, nothing is changed, and what it read
   /// may be of different moments; when it throws, nothing is applied.
   ///
   /// Cost:    2 round trips for each try with one read.
-  /// Errors:  Conflict when the keys kept changing; Unreachable and ServerError when nothing was applied, except
-  ///          that a ServerError saying so came after the other queued commands were; InDoubt when EXEC's reply was lost.
+  /// Errors:  Conflict when the keys kept changing; Unreachable and ServerError when nothing was
+  ///          applied, except that a ServerError saying so came after the other queued commands
+  ///          were; InDoubt when EXEC's reply was lost.
   template <class Body>
   auto transaction(std::initializer_list<std::string_view> keys, Body&& body) {
-    return transaction(std::span<std::string_view const>{keys.begin(), keys.size()}, std::forward<Body>(body));
+    return transaction(std::span<std::string_view const>{keys.begin(), keys.size()},
+                       std::forward<Body>(body));
   }
   template <class Body>
   auto transaction(std::span<std::string_view const> keys, Body&& body) {
@@ -80,7 +83,9 @@ class Conversation {
     if constexpr (std::is_void_v<Result>) {
       return detail::run_transaction(
           *channel_, keys, channel_->deadline(),
-          [](void* context, Transaction& tx) { (*static_cast<std::remove_reference_t<Body>*>(context))(tx); },
+          [](void* context, Transaction& tx) {
+            (*static_cast<std::remove_reference_t<Body>*>(context))(tx);
+          },
           const_cast<void*>(static_cast<void const*>(&body)));
     } else {
       struct Context {

@@ -8,9 +8,9 @@ namespace tandem {
 
 /// Everything tandem throws for a fault; ask it, rather than its type, what to do next.
 ///
-/// A fault is thrown, an outcome is returned: "somebody else holds it" is an empty optional, "the socket
-/// broke" is an `Error`. A broken precondition (a bad URL, an empty name, a zero lease) is no fault of the
-/// world and throws `std::invalid_argument` instead, before any I/O.
+/// A fault is thrown, an outcome is returned: "somebody else holds it" is an empty optional, "the
+/// socket broke" is an `Error`. A broken precondition (a bad URL, an empty name, a zero lease) is
+/// no fault of the world and throws `std::invalid_argument` instead, before any I/O.
 ///
 /// |               | in_doubt() | poisons_connection() | meaning                                        |
 /// |---------------|------------|----------------------|------------------------------------------------|
@@ -22,15 +22,18 @@ namespace tandem {
 /// | `LockLost`    | no         | no                   | a hold ended before it was given back          |
 /// | `Conflict`    | no         | no                   | others kept changing the keys until the deadline; nothing was applied |
 ///
-/// Texts say what was done, on what, and what went wrong. They name keys, never values or passwords.
+/// Texts say what was done, on what, and what went wrong. They name keys, never values or
+/// passwords.
 class Error : public std::runtime_error {
  public:
   explicit Error(std::string const& text) : std::runtime_error{text} {}
 
-  /// Whether the command may have been executed although no answer came. Repeat it only if it does no harm twice.
+  /// Whether the command may have been executed although no answer came. Repeat it only if it does
+  /// no harm twice.
   [[nodiscard]] bool in_doubt() const noexcept { return in_doubt_; }
 
-  /// Whether the `Connection` it came from is finished. A `Client` replaces its connections by itself.
+  /// Whether the `Connection` it came from is finished. A `Client` replaces its connections by
+  /// itself.
   [[nodiscard]] bool poisons_connection() const noexcept { return poisons_connection_; }
 
  protected:
@@ -42,7 +45,8 @@ class Error : public std::runtime_error {
   bool poisons_connection_ = false;
 };
 
-/// The command was not executed: no connection could be had within the deadline, or it could not be sent as a whole.
+/// The command was not executed: no connection could be had within the deadline, or it could not be
+/// sent as a whole.
 class Unreachable : public Error {
  public:
   explicit Unreachable(std::string const& text) : Error{text, false, true} {}
@@ -61,14 +65,16 @@ class ServerError : public Error {
   /// `doing` says what was asked, for example "HSET on stock"; it may be empty.
   explicit ServerError(std::string_view reply, std::string_view doing = {});
 
-  /// The first word of the reply: `WRONGTYPE`, `OOM`, `READONLY`, `LOADING`, `NOAUTH`, `NOPERM`, `ERR` ...
+  /// The first word of the reply: `WRONGTYPE`, `OOM`, `READONLY`, `LOADING`, `NOAUTH`, `NOPERM`,
+  /// `ERR` ...
   [[nodiscard]] std::string const& code() const noexcept { return code_; }
 
  private:
   std::string code_;
 };
 
-/// A reply was read as something it is not: an error in the program, or a foreign writer on the key.
+/// A reply was read as something it is not: an error in the program, or a foreign writer on the
+/// key.
 class ShapeError : public Error {
  public:
   using Error::Error;
@@ -80,7 +86,8 @@ class CodecError : public Error {
   using Error::Error;
 };
 
-/// A hold had ended before it was given back. Reported to Options::on_error by a hold's destructor; nothing throws it.
+/// A hold had ended before it was given back. Reported to Options::on_error by a hold's destructor;
+/// nothing throws it.
 class LockLost : public Error {
  public:
   using Error::Error;

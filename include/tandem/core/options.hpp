@@ -16,19 +16,22 @@ using Deadline = std::chrono::steady_clock::time_point;
 /// How a `rediss://` connection proves the server, and itself.
 struct TlsOptions {
   bool enabled = false;
-  std::string ca_file{};           ///< PEM file of the authorities to trust; empty: the system's own
-  std::string certificate_file{};  ///< PEM file of our own certificate, where the server asks for one
-  std::string key_file{};          ///< PEM file of its key
-  std::string server_name{};       ///< the name the certificate must bear; empty: `Options::host`
-  bool verify = true;              ///< false accepts any certificate: for experiments only
+  std::string ca_file{};  ///< PEM file of the authorities to trust; empty: the system's own
+  std::string
+      certificate_file{};     ///< PEM file of our own certificate, where the server asks for one
+  std::string key_file{};     ///< PEM file of its key
+  std::string server_name{};  ///< the name the certificate must bear; empty: `Options::host`
+  bool verify = true;         ///< false accepts any certificate: for experiments only
 };
 
 /// Where the server is, who we are, and how long anything may take.
 ///
-/// Every field has a default that works against a server on the same machine. Fields are checked when a
-/// `Connection` or `Client` is made of them, which throws `std::invalid_argument` before any I/O.
+/// Every field has a default that works against a server on the same machine. Fields are checked
+/// when a `Connection` or `Client` is made of them, which throws `std::invalid_argument` before any
+/// I/O.
 ///
-/// Units:   timeouts are from 1 ms to 24 hours. There is no infinite timeout; ask for a large one instead.
+/// Units:   timeouts are from 1 ms to 24 hours. There is no infinite timeout; ask for a large one
+///          instead.
 struct Options {
   std::string host = "localhost";
   std::uint16_t port = 6379;
@@ -38,32 +41,37 @@ struct Options {
   std::string user{};      ///< empty: the server's `default` user
   std::string password{};  ///< empty: no AUTH is sent
   int database = 0;        ///< SELECT, 0 or more
-  std::string name{};      ///< CLIENT SETNAME: shown by CLIENT LIST and by a lock's owner; no spaces
+  std::string name{};  ///< CLIENT SETNAME: shown by CLIENT LIST and by a lock's owner; no spaces
 
   /// For one attempt to connect: looking up the name, connecting, the handshakes.
   std::chrono::milliseconds connect_timeout{1000};
-  /// For one call as a whole: waiting for a connection, connecting, sending, the answer and any repetition.
+  /// For one call as a whole: waiting for a connection, connecting, sending, the answer and any
+  /// repetition.
   std::chrono::milliseconds command_timeout{2000};
 
-  int protocol = 3;  ///< 3: RESP3, falling back to RESP2 where HELLO is unknown or forbidden; 2: RESP2 only
+  int protocol =
+      3;  ///< 3: RESP3, falling back to RESP2 where HELLO is unknown or forbidden; 2: RESP2 only
 
-  /// Connections a `Client` may have open at once for commands; further callers wait within their deadline.
+  /// Connections a `Client` may have open at once for commands; further callers wait within their
+  /// deadline.
   int max_connections = 64;
 
-  /// Told of faults that no call can throw: a lock lost at its release, a destructor that could not reach the server.
-  /// Called on the thread that noticed, with no internal lock held; what it throws is swallowed.
-  /// Empty: one line on standard error.
+  /// Told of faults that no call can throw: a lock lost at its release, a destructor that could not
+  /// reach the server. Called on the thread that noticed, with no internal lock held; what it
+  /// throws is swallowed. Empty: one line on standard error.
   std::function<void(Error const&)> on_error{};
 
   /// Reads a URL. Throws std::invalid_argument saying what was given and what is accepted.
   ///
   ///     redis://[[user]:password@]host[:port][/database][?option=value&...]
   ///     rediss://...                                     the same through TLS
-  ///     unix:///path/to/socket[?option=value&...]        also unix://[user]:password@/path/to/socket
+  ///     unix:///path/to/socket[?option=value&...]        also
+  ///     unix://[user]:password@/path/to/socket
   ///
-  /// Options: `db`, `name`, `protocol` (2 or 3), `connect_timeout` and `command_timeout` (milliseconds, or with a
-  /// unit: `500ms`, `2s`), and for rediss `ca`, `cert`, `key`, `server_name`, `verify` (yes or no).
-  /// User, password, path and values are percent-decoded. An IPv6 address stands in brackets: redis://[::1]:6379.
+  /// Options: `db`, `name`, `protocol` (2 or 3), `connect_timeout` and `command_timeout`
+  /// (milliseconds, or with a unit: `500ms`, `2s`), and for rediss `ca`, `cert`, `key`,
+  /// `server_name`, `verify` (yes or no). User, password, path and values are percent-decoded. An
+  /// IPv6 address stands in brackets: redis://[::1]:6379.
   [[nodiscard]] static Options from_url(std::string_view url);
 
   /// Throws std::invalid_argument when a field has a value that cannot work.

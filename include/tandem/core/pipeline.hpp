@@ -14,12 +14,13 @@ namespace tandem {
 ///
 ///     auto replies = redis.pipeline().command("INCR", "a").command("GET", "b").execute();
 ///
-/// The server executes them in order, but not as one: other clients' commands may come between them. For that
-/// take a `Transaction` or a `Script`.
+/// The server executes them in order, but not as one: other clients' commands may come between
+/// them. For that take a `Transaction` or a `Script`.
 ///
-/// Cost:    1 round trip; 2 when the server forgot a script between two of its uses in this pipeline.
-/// Errors:  execute() throws Unreachable (none was executed) or InDoubt (some may have been). A server error
-///          sits in its own reply, which throws it when it is read.
+/// Cost:    1 round trip; 2 when the server forgot a script between two of its uses in this
+///          pipeline.
+/// Errors:  execute() throws Unreachable (none was executed) or InDoubt (some may have been). A
+///          server error sits in its own reply, which throws it when it is read.
 /// Threads: one at a time.
 class Pipeline {
  public:
@@ -36,9 +37,11 @@ class Pipeline {
     return std::move(command(words...));
   }
 
-  /// Runs `script` in its place among the commands. Its first use in a pipeline sends it in full, later ones its SHA1.
+  /// Runs `script` in its place among the commands. Its first use in a pipeline sends it in full,
+  /// later ones its SHA1.
   template <class... Words>
-  Pipeline& run(Script const& script, std::initializer_list<std::string_view> keys, Words const&... arguments) & {
+  Pipeline& run(Script const& script, std::initializer_list<std::string_view> keys,
+                Words const&... arguments) & {
     if constexpr (sizeof...(Words) == 0) {
       add(script, {keys.begin(), keys.size()}, {});
     } else {
@@ -48,23 +51,26 @@ class Pipeline {
     return *this;
   }
   template <class... Words>
-  Pipeline&& run(Script const& script, std::initializer_list<std::string_view> keys, Words const&... arguments) && {
+  Pipeline&& run(Script const& script, std::initializer_list<std::string_view> keys,
+                 Words const&... arguments) && {
     return std::move(run(script, keys, arguments...));
   }
 
-  /// Sends what was collected; one reply for each, in order. The pipeline is empty afterwards and may be used again.
-  /// Nothing collected: no round trip, no replies.
+  /// Sends what was collected; one reply for each, in order. The pipeline is empty afterwards and
+  /// may be used again. Nothing collected: no round trip, no replies.
   [[nodiscard]] std::vector<Reply> execute();
 
  private:
-  /// Enough to send a script once more, in full, should the server have forgotten it in mid-pipeline.
+  /// Enough to send a script once more, in full, should the server have forgotten it in
+  /// mid-pipeline.
   struct Placed {
     std::size_t position;
     std::string_view sha1;
     CommandBuffer in_full;
   };
 
-  void add(Script const& script, std::span<std::string_view const> keys, std::span<Argument const> arguments);
+  void add(Script const& script, std::span<std::string_view const> keys,
+           std::span<Argument const> arguments);
 
   std::shared_ptr<detail::Channel> channel_;
   CommandBuffer commands_{};

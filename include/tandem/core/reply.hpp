@@ -23,8 +23,8 @@ enum class ReplyKind { nil, status, error, integer, real, boolean, text, array, 
 
 /// A server answer that somebody else owns, read only in the shape you name.
 ///
-/// `as<T>()` converts, or throws `ShapeError` saying what was asked for and what there is. An error reply throws
-/// its `ServerError` instead, whatever is asked for.
+/// `as<T>()` converts, or throws `ShapeError` saying what was asked for and what there is. An error
+/// reply throws its `ServerError` instead, whatever is asked for.
 ///
 /// | T                                      | accepts                                                               |
 /// |----------------------------------------|-----------------------------------------------------------------------|
@@ -56,12 +56,14 @@ class ReplyView {
   /// The text of an error reply; empty for any other.
   [[nodiscard]] std::string_view error_text() const noexcept;
 
-  /// Throws the `ServerError` that an error reply is; does nothing for any other. `doing` goes into its text.
+  /// Throws the `ServerError` that an error reply is; does nothing for any other. `doing` goes into
+  /// its text.
   void throw_if_error(std::string_view doing = {}) const;
 
  protected:
   explicit ReplyView(redisReply const* raw) noexcept : raw_{raw} {}
-  /// Throws unless this is an aggregate; `pairs` says that pairs were asked for. The number of elements wanted.
+  /// Throws unless this is an aggregate; `pairs` says that pairs were asked for. The number of
+  /// elements wanted.
   [[nodiscard]] std::size_t elements(bool pairs) const;
 
  private:
@@ -87,7 +89,8 @@ template <class A, class B>
 struct HasView<std::pair<A, B>> : std::disjunction<HasView<A>, HasView<B>> {};
 
 struct FreeReply {
-  void operator()(redisReply* reply) const noexcept;  // defined beside hiredis, in src/core/reply.cpp
+  void operator()(
+      redisReply* reply) const noexcept;  // defined beside hiredis, in src/core/reply.cpp
 };
 }  // namespace detail
 
@@ -105,18 +108,20 @@ class Reply : public ReplyView {
   }
   template <class T>
   [[nodiscard]] T as() && {
-    static_assert(!detail::HasView<T>::value, "the text dies with this temporary reply; take a std::string");
+    static_assert(!detail::HasView<T>::value,
+                  "the text dies with this temporary reply; take a std::string");
     return ReplyView::as<T>();
   }
 
-  /// The elements of an array, each on its own; of a map keys and values in turn. Throws ShapeError when it is neither.
+  /// The elements of an array, each on its own; of a map keys and values in turn. Throws ShapeError
+  /// when it is neither.
   [[nodiscard]] std::vector<Reply> take_elements() &&;
 
  private:
   std::unique_ptr<redisReply, detail::FreeReply> owned_;
 };
 
-// -- how a shape is read ------------------------------------------------------------------------------------------
+// -- how a shape is read --------------------------------------------------------------------------
 
 namespace detail {
 
@@ -158,7 +163,8 @@ T ReplyView::as() const {
     return static_cast<T>(real(static_cast<double>(std::numeric_limits<T>::max())));
   } else if constexpr (detail::IsPair<T>::value) {
     if (elements(false) != 2) refuse("a pair");
-    return T{(*this)[0].template as<typename T::first_type>(), (*this)[1].template as<typename T::second_type>()};
+    return T{(*this)[0].template as<typename T::first_type>(),
+             (*this)[1].template as<typename T::second_type>()};
   } else if constexpr (detail::IsVector<T>::value) {
     using Element = typename T::value_type;
     T out;

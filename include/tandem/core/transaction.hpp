@@ -13,18 +13,23 @@ class Transaction;
 namespace detail {
 class Wire;
 
-/// Calls `body(context, transaction)` between WATCH and MULTI until EXEC succeeds or the deadline has passed.
-/// Returns the replies of the queued commands. See Conversation::transaction.
-std::vector<Reply> run_transaction(Channel& channel, std::span<std::string_view const> keys, Deadline deadline,
-                                   void (*body)(void* context, Transaction& transaction), void* context);
+/// Calls `body(context, transaction)` between WATCH and MULTI until EXEC succeeds or the deadline
+/// has passed. Returns the replies of the queued commands. See Conversation::transaction.
+std::vector<Reply> run_transaction(Channel& channel, std::span<std::string_view const> keys,
+                                   Deadline deadline,
+                                   void (*body)(void* context, Transaction& transaction),
+                                   void* context);
 }  // namespace detail
 
-/// One try of an optimistic transaction: what is read, and what is to be written if nothing read has changed.
+/// One try of an optimistic transaction: what is read, and what is to be written if nothing read
+/// has changed.
 ///
-/// Made by `transaction()` of a `Client` or `Connection` and passed to its function, which may run several times.
+/// Made by `transaction()` of a `Client` or `Connection` and passed to its function, which may run
+/// several times.
 ///
-/// Cost:    2 round trips for a try that reads with one command and queues any number: WATCH with the first read,
-///          and MULTI ... EXEC. Each further read is one more, and so is the first MULTI on a connection.
+/// Cost:    2 round trips for a try that reads with one command and queues any number: WATCH with
+///          the first read, and MULTI ... EXEC. Each further read is one more, and so is the first
+///          MULTI on a connection.
 /// Threads: one at a time; it does not outlive the function's call.
 class Transaction {
  public:
@@ -39,7 +44,8 @@ class Transaction {
     return read_words(list);
   }
 
-  /// Adds a command to be executed by EXEC: with all others queued, and only if no watched key has changed.
+  /// Adds a command to be executed by EXEC: with all others queued, and only if no watched key has
+  /// changed.
   template <class... Words>
   void queue(Words const&... words) {
     Argument const list[] = {Argument(words)...};
@@ -47,7 +53,8 @@ class Transaction {
   }
 
  private:
-  friend std::vector<Reply> detail::run_transaction(detail::Channel&, std::span<std::string_view const>, Deadline,
+  friend std::vector<Reply> detail::run_transaction(detail::Channel&,
+                                                    std::span<std::string_view const>, Deadline,
                                                     void (*)(void*, Transaction&), void*);
 
   Transaction(detail::Wire& wire, std::span<std::string_view const> keys, Deadline deadline)

@@ -34,7 +34,8 @@ struct RedisServerOptions {
   std::chrono::milliseconds start_deadline{10'000};
 };
 
-/// A redis-server of one's own, on a Unix socket in a fresh folder, for as long as the object lives.
+/// A redis-server of one's own, on a Unix socket in a fresh folder, for as long as the object
+/// lives.
 ///
 /// Take it in tests and demonstrations. It never touches the machine's own server or port 6379, two
 /// objects share nothing, and a new one answers in some ten milliseconds.
@@ -45,9 +46,9 @@ struct RedisServerOptions {
 /// child that lives on keeps it. The server inherits no descriptor and no signal setting of its
 /// owner, and a wait(2) for "any child" in the owner does not see it.
 ///
-/// Not promised: that the folder goes when owner and supervisor are both killed by -9 (the server still
-/// does); that it outlives an exec of the owner. Linux only; before 5.3 the death of the owner may be
-/// noticed a tenth of a second late.
+/// Not promised: that the folder goes when owner and supervisor are both killed by -9 (the server
+/// still does); that it outlives an exec of the owner. Linux only; before 5.3 the death of the
+/// owner may be noticed a tenth of a second late.
 ///
 /// |               | pause   | resume  | kill   | restart |
 /// |---------------|---------|---------|--------|---------|
@@ -55,20 +56,21 @@ struct RedisServerOptions {
 /// | paused        | paused  | running | killed | running |
 /// | killed, ended | throws  | throws  | killed | running |
 ///
-/// Shape:   $TMPDIR/tandem-redis-<16 hex digits>/ with redis.sock, redis.log and the data; in /tmp when
-///          $TMPDIR will not do for a socket or in a URL.
+/// Shape:   $TMPDIR/tandem-redis-<16 hex digits>/ with redis.sock, redis.log and the data; in /tmp
+///          when $TMPDIR will not do for a socket or in a URL.
 /// Cost:    two processes: the server, and a supervisor that is a copy-on-write image of the owner.
-/// Errors:  std::runtime_error with the end of the server's log when it cannot be started, ends while
-///          starting or does not answer in time; or when there is no such binary.
+/// Errors:  std::runtime_error with the end of the server's log when it cannot be started, ends
+///          while starting or does not answer in time; or when there is no such binary.
 ///          std::logic_error when a forked child asks for what only the owner may do.
-/// Threads: const members from any thread, the others from one at a time. A moved-from object can only
-///          be assigned to and destroyed.
+/// Threads: const members from any thread, the others from one at a time. A moved-from object can
+///          only be assigned to and destroyed.
 /// Source:  pidfd_open(2), clone(2) without an exit signal, prctl(2) PR_SET_CHILD_SUBREAPER.
 class RedisServer {
  public:
   /// Returns when the server has answered a PING.
   ///
-  /// Errors: std::invalid_argument for a start_deadline that is not positive; else as the class says.
+  /// Errors: std::invalid_argument for a start_deadline that is not positive; else as the class
+  ///         says.
   explicit RedisServer(RedisServerOptions const& options = {});
   RedisServer(RedisServer&&) noexcept;
   RedisServer& operator=(RedisServer&&) noexcept;
@@ -89,14 +91,16 @@ class RedisServer {
   /// All that the server wrote since the object was made, over restarts.
   [[nodiscard]] std::string log() const;
 
-  /// Stops it in its tracks (SIGSTOP): connections stand, nothing is answered. Returns when it stands.
+  /// Stops it in its tracks (SIGSTOP): connections stand, nothing is answered. Returns when it
+  /// stands.
   void pause();
   void resume();
 
   /// Ends it by SIGKILL, paused or not. Returns when it and the savers it forked are gone.
   void kill();
 
-  /// Starts it on the same socket, ports and options, after a kill() if it runs; empty unless `persistent`.
+  /// Starts it on the same socket, ports and options, after a kill() if it runs; empty unless
+  /// `persistent`.
   void restart();
 
  private:
