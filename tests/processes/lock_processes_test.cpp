@@ -227,6 +227,7 @@ TEST_F(LockProcessesTest, ForkWhileOtherThreadsWaitLeavesThemAndTheChildWell) {
   auto const both = lock();
   auto hold = std::make_optional(both.acquire());
   Waiting one{both};
+  scene_.await_waiters("orders", 1);
   Waiting other{both};
   scene_.await_waiters("orders", 2);
   for (int i = 0; i < 5; ++i) {
