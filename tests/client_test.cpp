@@ -190,7 +190,7 @@ TEST_F(ClientTest, CallThatFindsNoFreeConnectionIsUnreachableAtTheDeadline) {
   redis.transaction({}, [&](Transaction&) {  // it has the one connection for as long as it runs
     auto const took = time_of([&] {
       try {
-        redis.command("PING");
+        redis.command("BLPOP", "list", 1);
         ADD_FAILURE() << "there were two connections";
       } catch (Unreachable const& fault) {
         EXPECT_THAT(fault.what(), HasSubstr("all 1 connections"));
@@ -210,7 +210,11 @@ TEST_F(ClientTest, FreedConnectionGoesToWhoWaitsForIt) {
   ASSERT_TRUE(eventually([&] {
     return own_.command("CLIENT", "LIST").as<std::string>().find("cmd=blpop") != std::string::npos;
   }));
-  std::thread waiting{[&] { EXPECT_EQ(redis.command("PING").as<std::string>(), "PONG"); }};
+  std::thread waiting{[&] {
+    auto const pong =
+        redis.transaction({}, [](Transaction& tx) { return tx.read("PING").as<std::string>(); });
+    EXPECT_EQ(pong, "PONG");
+  }};
   own_.command("LPUSH", "list", "x");
   waiting.join();
   other.join();

@@ -45,21 +45,51 @@ Core::~Core() {
   }
 }
 
+/// Connects where it must, before anything is sent; then sends and receives, once.
+class Core::Way {
+ public:
+  Way(Core& core, CommandBuffer const& commands, Deadline deadline) : deadline_{deadline} {
+    if (commands.may_block()) {
+      lease_.emplace(core.borrow(deadline));
+    } else {
+      line_ = core.process().line.get(deadline);
+    }
+  }
+
+  void exchange(CommandBuffer const& commands, std::span<Reply> replies) const {
+    if (lease_) {
+      lease_->wire().send(commands, deadline_);
+      for (auto& reply : replies) reply = lease_->wire().receive_answer(deadline_);
+      return;
+    }
+    Call call{replies};
+    line_->exchange(commands.bytes(), call, deadline_);
+    if (call.fate() == Request::Fate::in_doubt) throw InDoubt{call.why()};
+    if (call.fate() == Request::Fate::not_executed) throw Unreachable{call.why()};
+  }
+
+ private:
+  Deadline deadline_;
+  std::optional<WireLease> lease_{};
+  std::shared_ptr<Line> line_{};
+};
+
 Reply Core::ask(CommandBuffer const& command, Deadline deadline, Repeat repeat, Doubt& doubt) {
   Backoff backoff = between_tries();
   for (;;) {
     try {
-      auto const lease = borrow(deadline);
+      Way const way{*this, command, deadline};
       bool refused = false;
       try {
-        lease.wire().send(command, deadline);
-        auto reply = lease.wire().receive_answer(deadline);
+        Reply reply{nullptr};
+        way.exchange(command, {&reply, 1});
         if (!doubt || !reply.is_error() || is_unknown_script(reply)) return reply;
         // What it refuses now it may have executed before; one that loads will know in a moment.
         refused = !reply.error_text().starts_with("LOADING ") || steady_clock::now() >= deadline;
-        if (refused)
+        if (refused) {
           doubt.emplace(
               fmt::format("{}; repeated, it was answered: {}", doubt->what(), reply.error_text()));
+        }
       } catch (Unreachable const&) {
         // Not executed, so it may go out again.
         if (steady_clock::now() >= deadline) throw;
@@ -79,9 +109,13 @@ Reply Core::ask(CommandBuffer const& command, Deadline deadline, Repeat repeat, 
 std::vector<Reply> Core::ask_all(CommandBuffer const& commands, Deadline deadline) {
   Backoff backoff = between_tries();
   for (;;) {
-    auto const lease = borrow(deadline);
+    Way const way{*this, commands, deadline};
     try {
-      return exchange(lease.wire(), commands, deadline);
+      std::vector<Reply> replies;
+      replies.reserve(commands.count());
+      while (replies.size() < commands.count()) replies.emplace_back(nullptr);
+      way.exchange(commands, replies);
+      return replies;
     } catch (Unreachable const&) {
       if (steady_clock::now() >= deadline) throw;  // as above
     }

@@ -11,6 +11,7 @@
 
 #include "core/events.hpp"
 #include "core/pool.hpp"
+#include "core/shared_line.hpp"
 
 namespace tandem::detail {
 
@@ -56,15 +57,18 @@ class Core final : public Channel {
  private:
   struct OfThisProcess {
     explicit OfThisProcess(std::shared_ptr<Options const> shared)
-        : options{std::move(shared)}, pool{*options}, events{*options} {}
+        : options{std::move(shared)}, line{*options}, pool{*options}, events{*options} {}
     ~OfThisProcess() { events.stop(); }  // before the services that it calls
 
     std::shared_ptr<Options const> options;
-    Pool pool;
+    SharedLine line;
+    Pool pool;  // for conversations that need a connection of their own
     std::mutex services_mutex{};
     std::vector<std::pair<void const*, std::unique_ptr<EventListener>>> services{};
     Events events;
   };
+
+  class Way;
 
   [[nodiscard]] OfThisProcess& process() const noexcept {
     return *process_.load(std::memory_order_acquire);

@@ -153,8 +153,8 @@ void Events::run() {
 
 void Events::round() {
   if (!connected() && steady_clock::now() >= next_attempt_) connect();
+  fire_due();  // takes note of having been woken, so before what it may have been woken for
   if (connected()) subscribe_wanted();
-  fire_due();
 
   pollfd fds[3] = {{wake_fd_, POLLIN, 0}, {-1, 0, 0}, {-1, 0, 0}};
   Link* const links[] = {&commands_, &subscriptions_};

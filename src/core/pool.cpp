@@ -4,7 +4,7 @@
 
 #include <fmt/core.h>
 
-#include "core/backoff.hpp"
+#include "core/connect.hpp"
 
 namespace tandem::detail {
 
@@ -46,22 +46,11 @@ std::shared_ptr<Wire> Pool::take_idle(Deadline deadline) {
 }
 
 std::shared_ptr<Wire> Pool::connect(Deadline deadline) {
-  auto const give_up = std::min(deadline, steady_clock::now() + options_.connect_timeout);
-  Backoff backoff{std::chrono::milliseconds{5}, std::chrono::milliseconds{250}};
-  for (;;) {
-    try {
-      return std::make_shared<Wire>(options_, give_up, waiting_);
-    } catch (Unreachable const&) {
-      auto const again = steady_clock::now() + backoff.pause();
-      if (again >= give_up) {
-        forget_one();
-        throw;
-      }
-      poll_until(nullptr, 0, again);
-    } catch (...) {
-      forget_one();
-      throw;
-    }
+  try {
+    return connect_patiently(options_, deadline, waiting_);
+  } catch (...) {
+    forget_one();
+    throw;
   }
 }
 

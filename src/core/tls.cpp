@@ -159,6 +159,7 @@ Tls::Step Tls::shake_hands() {
 }
 
 Tls::Step Tls::read(char* into, std::size_t size) {
+  std::lock_guard const guard{mutex_};
   ERR_clear_error();
   errno = 0;
   return step(
@@ -166,6 +167,7 @@ Tls::Step Tls::read(char* into, std::size_t size) {
 }
 
 Tls::Step Tls::write(char const* from, std::size_t size) {
+  std::lock_guard const guard{mutex_};
   ERR_clear_error();
   errno = 0;
   return step(

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include <tandem/core/options.hpp>
@@ -40,6 +41,7 @@ class Tls {
   Step step(int result);
 
   std::unique_ptr<ssl_st, Free> session_;
+  std::mutex mutex_{};  // one thread may read while another writes; OpenSSL may not
 };
 
 }  // namespace tandem::detail

@@ -1,5 +1,6 @@
 #include "core/waiting.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -12,12 +13,11 @@ using std::chrono::steady_clock;
 bool poll_until(pollfd* fds, nfds_t count, Deadline deadline) {
   using namespace std::chrono;
   for (;;) {
-    auto const left = duration_cast<nanoseconds>(deadline - steady_clock::now());
+    auto const now = steady_clock::now();
+    auto const left = duration_cast<nanoseconds>(std::max(deadline, now) - now).count();
     timespec timeout{};
-    if (left.count() > 0) {
-      timeout.tv_sec = static_cast<time_t>(left.count() / 1'000'000'000);
-      timeout.tv_nsec = static_cast<long>(left.count() % 1'000'000'000);
-    }
+    timeout.tv_sec = static_cast<time_t>(left / 1'000'000'000);
+    timeout.tv_nsec = static_cast<long>(left % 1'000'000'000);
     int const ready = ::ppoll(fds, count, &timeout, nullptr);
     if (ready > 0) return true;
     if (ready == 0) return false;

@@ -324,11 +324,31 @@ Reply Wire::receive_answer(Deadline deadline) {
 
 std::optional<Reply> Wire::receive_if_here(Deadline enough) {
   require_usable();
-  for (;;) {
+  for (bool late = false;;) {
     if (auto reply = parse()) return reply;
-    if (read_some().wait_for != 0 || steady_clock::now() >= enough) return std::nullopt;
+    if (late || read_some().wait_for != 0) return std::nullopt;
+    late = steady_clock::now() >= enough;
   }
 }
+
+bool Wire::read_what_is_here() {
+  for (int i = 0; i < 64; ++i) {
+    auto const progress = read_some();
+    if (progress.wait_for != 0) return false;
+    // A buffer that is not full is the end of what is here, but for what TLS keeps to itself.
+    if (!tls_ && progress.bytes > 0 && progress.bytes < read_size) return false;
+  }
+  return true;
+}
+
+std::optional<Reply> Wire::parse_answer() {
+  for (;;) {
+    auto reply = parse();
+    if (!reply || reply->kind() != ReplyKind::push) return reply;
+  }
+}
+
+void Wire::hang_up() noexcept { ::shutdown(descriptor(), SHUT_RDWR); }
 
 bool Wire::is_quiet() noexcept {
   if (broken()) return false;

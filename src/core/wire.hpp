@@ -53,6 +53,21 @@ class Wire {
   /// Throws InDoubt when the server closed the connection.
   [[nodiscard]] std::optional<Reply> receive_if_here(Deadline enough);
 
+  // One thread may write with `write_some` while another reads with `read_what_is_here` and
+  // `parse_answer`, as a Line does. No deadline is kept in these.
+  struct Progress {
+    std::size_t bytes = 0;
+    short wait_for = 0;
+  };
+  /// One write of what the socket takes. Throws Unreachable when none of `bytes` was taken.
+  Progress write_some(std::string_view bytes);
+  /// Reads without waiting; whether there may be more. Throws InDoubt when the connection is over.
+  [[nodiscard]] bool read_what_is_here();
+  /// The next reply of those that were read, pushes apart. Throws InDoubt.
+  [[nodiscard]] std::optional<Reply> parse_answer();
+  /// Ends the conversation, for who reads and who writes.
+  void hang_up() noexcept;
+
   /// Whether an idle wire can be used: not broken, and the server has neither closed it nor said
   /// anything unasked.
   [[nodiscard]] bool is_quiet() noexcept;
@@ -71,18 +86,12 @@ class Wire {
   struct FreeContext {
     void operator()(redisContext* context) const noexcept;
   };
-  struct Progress {
-    std::size_t bytes = 0;
-    short wait_for = 0;
-  };
-
   void shake_tls_hands(Deadline deadline);
   void introduce(Deadline deadline);
   void introduce_in_resp2(Deadline deadline);
   [[nodiscard]] std::string last_words() noexcept;
   void require_usable() const;
   void refuse_unasked();
-  Progress write_some(std::string_view bytes);
   Progress read_some();
   std::optional<Reply> parse();
   [[noreturn]] void fail_sending(bool partly_sent, std::string_view why);

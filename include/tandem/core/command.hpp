@@ -77,6 +77,7 @@ class CommandBuffer {
   void clear() noexcept {
     bytes_.clear();
     count_ = 0;
+    may_block_ = false;
   }
 
   [[nodiscard]] std::string_view bytes() const noexcept { return bytes_; }
@@ -84,9 +85,17 @@ class CommandBuffer {
     return count_;
   }  ///< commands, and so replies to expect
 
+  /// Whether one of them is such that the server may let everything behind it on its connection
+  /// wait (BLPOP, XREAD, WAIT ...): a `Client` sends it over a connection of its own.
+  ///
+  /// Source:  redis.io/commands, "@blocking".
+  [[nodiscard]] bool may_block() const noexcept { return may_block_; }
+
  private:
   std::string bytes_{};
   std::size_t count_ = 0;
+  bool name_is_next_ = false;
+  bool may_block_ = false;
 };
 
 }  // namespace tandem

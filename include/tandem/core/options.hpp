@@ -52,8 +52,9 @@ struct Options {
   int protocol =
       3;  ///< 3: RESP3, falling back to RESP2 where HELLO is unknown or forbidden; 2: RESP2 only
 
-  /// Connections a `Client` may have open at once for commands; further callers wait within their
-  /// deadline.
+  /// Connections a `Client` may have open at once for what needs one of its own: transactions, and
+  /// commands that block (BLPOP, XREAD ...). Further callers wait within their deadline. Everything
+  /// else shares one connection beside them, and background work another.
   int max_connections = 64;
 
   /// Told of faults that no call can throw: a lock lost at its release, a destructor that could not

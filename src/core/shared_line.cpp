@@ -1,0 +1,57 @@
+#include "core/shared_line.hpp"
+
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "core/connect.hpp"
+
+namespace tandem::detail {
+
+using std::chrono::steady_clock;
+
+std::shared_ptr<Line> SharedLine::get(Deadline deadline) {
+  std::shared_ptr<Line> old;  // destroyed outside the lock
+  {
+    std::unique_lock lock{mutex_};
+    if (line_ != nullptr && line_->usable()) return line_;
+    auto const give_up = std::min(deadline, steady_clock::now() + options_.connect_timeout);
+    while (connecting_) {
+      if (!changed_.wait_until(lock, deadline, [this] { return !connecting_; })) {
+        throw Unreachable{
+            fmt::format("tandem: cannot connect to {}: timeout while another thread tried",
+                        options_.endpoint())};
+      }
+      if (line_ != nullptr && line_->usable()) return line_;
+      // Its time is over with the other's: no second one of the same length.
+      if (!connecting_ && refusal_ != nullptr && steady_clock::now() >= give_up) {
+        std::rethrow_exception(refusal_);
+      }
+    }
+    connecting_ = true;
+    old = std::exchange(line_, nullptr);
+  }
+  old.reset();
+  return connect(deadline);
+}
+
+std::shared_ptr<Line> SharedLine::connect(Deadline deadline) {
+  std::shared_ptr<Line> made;
+  std::exception_ptr refusal;
+  try {
+    made = std::make_shared<Line>(options_, connect_patiently(options_, deadline, waiting_));
+  } catch (...) {
+    refusal = std::current_exception();
+  }
+  {
+    std::lock_guard const guard{mutex_};
+    connecting_ = false;
+    line_ = made;
+    refusal_ = refusal;
+  }
+  changed_.notify_all();
+  if (refusal != nullptr) std::rethrow_exception(refusal);
+  return made;
+}
+
+}  // namespace tandem::detail
