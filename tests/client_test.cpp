@@ -21,6 +21,7 @@
 
 #include <tandem/client.hpp>
 #include <tandem/core/connection.hpp>
+#include <tandem/core/script.hpp>
 #include <tandem/testing/redis_server.hpp>
 
 #include "support/fake_server.hpp"
@@ -344,6 +345,37 @@ TEST(ClientTcpTest, EveryConnectionNoticesADeadPeer) {
     EXPECT_EQ(socket_option(sockets[0], IPPROTO_TCP, TCP_NODELAY), 1);
     own.command("CLIENT", "KILL", "ID", id);  // what is set must be set again on the next one
   }
+}
+
+// ---- A lost reply, and what the repetition is answered ----
+
+Script const repeatable{"-- retry: safe\nreturn redis.call('DEL', KEYS[1])"};
+
+TEST(ClientDoubtTest, RefusalOfARepetitionLeavesInDoubtWhatWasSentBefore) {
+  FakeServer const server{[calls = 0](std::vector<std::string> const& words) mutable {
+    if (words.front() != "EVALSHA") return FakeServer::Answer{FakeServer::ok};
+    if (++calls == 1) return FakeServer::Answer{"", FakeServer::Then::close};
+    return FakeServer::Answer{"-READONLY You can't write against a read only replica.\r\n"};
+  }};
+  Client redis{server.url()};
+  try {
+    redis.run(repeatable, {"stock"});
+    ADD_FAILURE() << "no error";
+  } catch (InDoubt const& fault) {
+    EXPECT_THAT(fault.what(), HasSubstr("READONLY")) << "both are told";
+  }
+}
+
+TEST(ClientDoubtTest, ServerThatDoesNotKnowTheRepeatedScriptAndGoesLeavesItInDoubt) {
+  FakeServer const server{[calls = 0](std::vector<std::string> const& words) mutable {
+    if (calls == 2) return FakeServer::Answer{"", FakeServer::Then::close};
+    if (words.front() != "EVALSHA") return FakeServer::Answer{FakeServer::ok};
+    if (++calls == 1) return FakeServer::Answer{"", FakeServer::Then::close};
+    // What nobody asked for keeps the client from sending anything more over this connection.
+    return FakeServer::Answer{"-NOSCRIPT No matching script.\r\n+unasked\r\n"};
+  }};
+  Client redis{server.url() + "?command_timeout=300ms"};
+  EXPECT_THROW(redis.run(repeatable, {"stock"}), InDoubt) << "and not Unreachable";
 }
 
 // ---- Deadlines ----

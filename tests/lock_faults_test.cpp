@@ -336,6 +336,29 @@ TEST_P(LockFaultsTest, GrantThatWasMissedByABrokenConnectionIsTakenUpAfterReconn
   EXPECT_TRUE(later.get());
 }
 
+TEST_P(LockFaultsTest, WaiterThatHasGoneDeafLeavesTheQueueAtItsDeadline) {
+  FaultProxy proxy{scene_.server};
+  Lock const deaf{client_through(proxy), "orders"};
+  auto const listeners = [&] {
+    return scene_.redis("PUBSUB", "CHANNELS", "tandem:*").as<std::vector<std::string>>().size();
+  };
+  // It will ask again when this is over; by then it hears nothing, and the lock is held still.
+  scene_.redis("SET", "orders", "stranger", "PX", 2'000);
+  auto later = std::async(std::launch::async, [&] { return deaf.try_acquire_for(4s); });
+  scene_.await_waiters("orders", 1);
+  scene_.redis("SET", "orders", "stranger", "PX", 60'000);
+  proxy.refuse(true);
+  scene_.redis("CLIENT", "KILL", "TYPE", "pubsub");
+  ASSERT_TRUE(eventually([&] { return listeners() == 0; }));
+  auto const before = scene_.count().scripts;
+  EXPECT_TRUE(eventually([&] { return scene_.count().scripts > before; })) << "it asked once more";
+  EXPECT_EQ(scene_.waiters("orders"), 1);
+  EXPECT_FALSE(later.get());
+  EXPECT_EQ(listeners(), 0U);
+  proxy.refuse(false);  // should it have been too late to say so at once
+  scene_.await_waiters("orders", 0);
+}
+
 // ---- A server that refuses ----
 
 TEST_P(LockFaultsTest, RefusalsAreServerErrorsAndTheLockWorksAfterwards) {
@@ -396,6 +419,18 @@ TEST_P(LockFaultsTest, ReleaseThatWasRefusedIsTriedAgainInTheBackground) {
   scene_.redis("REPLICAOF", "127.0.0.1", 1);
   EXPECT_EQ(hold.release(), Release::unknown);
   std::this_thread::sleep_for(100ms);  // for the first of these tries to be refused as well
+  scene_.redis("REPLICAOF", "NO", "ONE");
+  EXPECT_TRUE(eventually([&] { return !scene_.exists("orders"); })) << "long before its lease ends";
+}
+
+TEST_P(LockFaultsTest, ReleaseThatIsRefusedForLongIsAskedForSeldomAndDoneInTheEnd) {
+  auto hold = Lock{scene_.client(), "orders", {.lease = 60s}}.acquire();
+  scene_.redis("REPLICAOF", "127.0.0.1", 1);
+  scene_.reset_count();
+  EXPECT_EQ(hold.release(), Release::unknown);
+  std::this_thread::sleep_for(3s);  // in which it would be asked for sixty times at an even pace
+  EXPECT_LE(scene_.count().scripts, 8);
+  EXPECT_TRUE(scene_.exists("orders"));
   scene_.redis("REPLICAOF", "NO", "ONE");
   EXPECT_TRUE(eventually([&] { return !scene_.exists("orders"); })) << "long before its lease ends";
 }

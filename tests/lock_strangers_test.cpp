@@ -13,6 +13,7 @@
 
 #include <tandem/lock.hpp>
 
+#include "support/forked.hpp"
 #include "support/limited_resource.hpp"
 #include "support/lock_scene.hpp"
 
@@ -21,6 +22,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using std::chrono::steady_clock;
+using support::Forked;
 using support::LockSceneTest;
 using support::long_enough;
 using support::Waiting;
@@ -167,6 +169,22 @@ TEST_P(LockStrangersTest, WaiterAsksOnceASecondWhereItMayNotHaveKeysTracked) {
   EXPECT_TRUE(later.get());
 }
 
+TEST_P(LockStrangersTest, FirstWaiterThatDiedIsFollowedAsTheirLookoutByTheNext) {
+  ASSERT_TRUE(set());
+  auto first = std::make_optional<Forked>([&] {
+    return Lock{scene_.client(), "orders"}.acquire().held() ? "held" : "lost";
+  });
+  scene_.await_waiters("orders", 1);
+  Waiting second{lock_};
+  scene_.await_waiters("orders", 2);
+  first.reset();  // SIGKILL
+  scene_.await_waiters("orders", 1);
+  ASSERT_FALSE(second.over());
+  scene_.redis("DEL", "orders");
+  EXPECT_TRUE(second.over(5s)) << "sooner than it would look anyway";
+  EXPECT_TRUE(second.get());
+}
+
 // ---- Those who poll ----
 
 /// Asks each millisecond, and holds for a moment when it has it, until the end of the scope.
@@ -220,6 +238,28 @@ TEST_P(LockStrangersTest, PollerNeverFindsTheKeyFreeWhileOthersWait) {
 TEST_P(LockStrangersTest, PollerGetsItsTurnAfterABoundedRunWhenAskedFor) {
   EXPECT_GE(turns_of_a_poller_among_sixteen(scene_, {.yield_to_foreign = 4, .yield_for = 500ms}),
             1);
+}
+
+TEST_P(LockStrangersTest, WaiterDoesNotPollAKeyThatIsLeftFreeForThem) {
+  Lock const yielding{scene_.client(), "orders", {.yield_to_foreign = 1, .yield_for = 1s}};
+  auto hold = std::make_optional(yielding.acquire());
+  Waiting first{yielding};
+  scene_.await_waiters("orders", 1);
+  Waiting second{yielding};
+  scene_.await_waiters("orders", 2);
+  hold->release();
+  hold = first.get();
+  ASSERT_TRUE(hold);
+  scene_.reset_count();
+  hold->release();
+  EXPECT_FALSE(scene_.exists("orders")) << "left free for a second";
+  auto const mine = second.get();
+  auto const count = scene_.count();
+  EXPECT_TRUE(mine);
+  // Ours is the release. The waiter asks when it is told, looks at the key, and asks at the end;
+  // and once more should words have crossed. A look each 20 ms would be fifty of each.
+  EXPECT_LE(count.scripts, 1 + 3);
+  EXPECT_LE(count.tracked, 3);
 }
 
 TEST_P(LockStrangersTest, PollerAndWaitersExcludeOneAnother) {

@@ -22,6 +22,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/fake_server.hpp"
 #include "support/lock_scene.hpp"
 #include "support/sockets.hpp"
 
@@ -311,6 +312,33 @@ TEST_P(EventsTest, TimersFireWhileAConnectHangs) {
   events_->start();
   EXPECT_TRUE(diary_.ticks());
   EXPECT_LE(time_of([&] { events_->stop(); }), stall);
+}
+
+TEST_P(EventsTest, TimersFireAndItEndsWhileTheServerTalksWithoutEnd) {
+  /// Slower than any server talks.
+  class Slow final : public EventListener {
+    void on_message(std::string_view, std::string_view) override {
+      std::this_thread::sleep_for(200us);
+    }
+    Deadline on_time(Deadline now) override { return now + 1h; }
+  } slow;
+  Diary diary;
+  diary.period = 5ms;
+  auto events = std::make_unique<Events>(options_);
+  events->attach(slow);
+  events->attach(diary);
+  auto const* const kind = GetParam() == 3 ? ">" : "*";
+  support::FakeServer const server{
+      "SUBSCRIBE", kind + std::string{"3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nx\r\n"},
+      support::FakeServer::Then::repeat};
+  options_.unix_socket = server.url().substr(std::string{"unix://"}.size());
+  options_.command_timeout = 60s;
+  events->subscribe("news");
+  events->start();
+  ASSERT_TRUE(diary.has("news: x", 3));
+  ASSERT_TRUE(diary.ticks());
+  EXPECT_EQ(diary.count("disconnected"), 0);
+  EXPECT_LE(time_of([&] { events.reset(); }), stall);
 }
 
 // ---- Commands ----

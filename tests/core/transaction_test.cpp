@@ -16,6 +16,7 @@
 #include <tandem/core/transaction.hpp>
 #include <tandem/testing/redis_server.hpp>
 
+#include "support/fake_server.hpp"
 #include "support/fault_proxy.hpp"
 #include "support/patience.hpp"
 
@@ -23,6 +24,7 @@ namespace tandem {
 namespace {
 
 using namespace std::chrono_literals;
+using support::FakeServer;
 using support::FaultProxy;
 using support::stall;
 using support::time_of;
@@ -460,6 +462,15 @@ TEST_F(TransactionTest, RestartedServerIsFoundAgainInTheMiddle) {
   });
   EXPECT_EQ(begun_, 2);
   EXPECT_EQ(Connection{server_.url()}.command("GET", "b").as<int>(), 1);
+}
+
+TEST(TransactionOnBrokenServerTest, ServerThatHangsUpEachTimeIsAskedEverMoreSeldom) {
+  FakeServer const server{"WATCH", "", FakeServer::Then::close};
+  Client redis{server.url() + "?command_timeout=500ms"};
+  EXPECT_THROW(redis.transaction({"a"}, [](Transaction& tx) { (void)tx.read("GET", "a"); }),
+               Unreachable);
+  EXPECT_GT(server.connections(), 1);
+  EXPECT_LE(server.connections(), 40) << "it waits ever longer between two tries";
 }
 
 TEST_F(TransactionTest, DoubtAboutSomethingElseIsNotTakenForItsOwn) {
