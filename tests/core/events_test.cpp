@@ -84,6 +84,14 @@ class Diary final : public EventListener {
   std::atomic<int> times_due_ = 0;
 };
 
+/// Slower than any server talks.
+class Slow final : public EventListener {
+  void on_message(std::string_view, std::string_view) override {
+    std::this_thread::sleep_for(200us);
+  }
+  Deadline on_time(Deadline now) override { return now + 1h; }
+};
+
 /// A port whose queue of connections is full: whoever connects to it waits.
 class FullPort {
  public:
@@ -315,13 +323,7 @@ TEST_P(EventsTest, TimersFireWhileAConnectHangs) {
 }
 
 TEST_P(EventsTest, TimersFireAndItEndsWhileTheServerTalksWithoutEnd) {
-  /// Slower than any server talks.
-  class Slow final : public EventListener {
-    void on_message(std::string_view, std::string_view) override {
-      std::this_thread::sleep_for(200us);
-    }
-    Deadline on_time(Deadline now) override { return now + 1h; }
-  } slow;
+  Slow slow;
   Diary diary;
   diary.period = 5ms;
   auto events = std::make_unique<Events>(options_);
@@ -339,6 +341,26 @@ TEST_P(EventsTest, TimersFireAndItEndsWhileTheServerTalksWithoutEnd) {
   ASSERT_TRUE(diary.ticks());
   EXPECT_EQ(diary.count("disconnected"), 0);
   EXPECT_LE(time_of([&] { events.reset(); }), stall);
+}
+
+TEST_P(EventsTest, HearsAllOfWhatCameAtOnceThoughTheServerIsSilentAfterwards) {
+  Slow slow;
+  Diary diary;
+  diary.period = 5ms;
+  Events events{options_};
+  events.attach(slow);
+  events.attach(diary);
+  std::string const kind = GetParam() == 3 ? ">" : "*";
+  std::string burst;
+  for (int i = 0; i < 200; ++i) burst += kind + "3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nx\r\n";
+  support::FakeServer const server{"SUBSCRIBE", burst};
+  options_.unix_socket = server.url().substr(std::string{"unix://"}.size());
+  options_.command_timeout = 60s;
+  events.subscribe("news");
+  events.start();
+  EXPECT_TRUE(diary.has("news: x", 200)) << diary.count("news: x") << " of 200";
+  EXPECT_TRUE(diary.ticks());
+  events.stop();
 }
 
 // ---- Commands ----
