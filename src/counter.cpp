@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 
 #include "core/core.hpp"
+#include "core/scratch.hpp"
 #include "scripts.hpp"
 
 namespace tandem {
@@ -30,10 +31,10 @@ std::int64_t Counter::operator-=(std::int64_t n) {
 }
 
 std::int64_t Counter::value() const {
-  CommandBuffer get;
-  get.add(std::initializer_list<Argument>{"GET", name_});
+  detail::ScratchCommand const get;
+  get->add(std::initializer_list<Argument>{"GET", name_});
   auto& core = client_.core();
-  auto const reply = core.ask(get, core.deadline(), detail::Repeat::safe);
+  auto const reply = core.ask(*get, core.deadline(), detail::Repeat::safe);
   reply.throw_if_error("GET on " + name_);
   try {
     return reply.as<std::optional<std::int64_t>>().value_or(0);

@@ -13,6 +13,7 @@
 #include <fmt/core.h>
 
 #include "core/core.hpp"
+#include "core/scratch.hpp"
 #include "scripts.hpp"
 
 // The count moves in a transaction: WATCH :start, read it and the server's time, and if it is of an
@@ -234,9 +235,9 @@ std::vector<Reply> RollingCounter::State::transact(Deadline deadline, auto body)
 }
 
 std::int64_t RollingCounter::State::add_plainly(std::int64_t n, Deadline deadline) {
-  CommandBuffer command;
-  command.add(std::initializer_list<Argument>{"INCRBY", count_key, n});
-  auto const reply = client.core().ask(command, deadline, detail::Repeat::never);
+  detail::ScratchCommand const command;
+  command->add(std::initializer_list<Argument>{"INCRBY", count_key, n});
+  auto const reply = client.core().ask(*command, deadline, detail::Repeat::never);
   if (reply.is_error()) reply.throw_if_error("INCRBY on " + count_key);
   return reply.as<std::int64_t>();
 }

@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 
 #include "core/core.hpp"
+#include "core/scratch.hpp"
 #include "scripts.hpp"
 
 // Reads go out as Repeat::safe, writes as Repeat::never: a write whose answer was lost, sent again,
@@ -58,14 +59,14 @@ SharedHash::SharedHash(Client client, std::string name)
 /// `words` start with the command; the map's name becomes its second word.
 Reply SharedHash::ask(std::initializer_list<std::string_view> words,
                       std::span<std::string const> more, bool repeatable) const {
-  CommandBuffer command;
-  command.begin(words.size() + 1 + more.size());
-  command.word(*words.begin());
-  command.word(name_);
-  for (auto const word : std::span{words}.subspan(1)) command.word(word);
-  for (auto const& word : more) command.word(word);
+  ScratchCommand const command;
+  command->begin(words.size() + 1 + more.size());
+  command->word(*words.begin());
+  command->word(name_);
+  for (auto const word : std::span{words}.subspan(1)) command->word(word);
+  for (auto const& word : more) command->word(word);
   auto& core = client_.core();
-  auto reply = core.ask(command, core.deadline(), repeatable ? Repeat::safe : Repeat::never);
+  auto reply = core.ask(*command, core.deadline(), repeatable ? Repeat::safe : Repeat::never);
   if (reply.is_error()) reply.throw_if_error(fmt::format("{} on {}", *words.begin(), name_));
   return reply;
 }

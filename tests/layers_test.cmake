@@ -8,7 +8,7 @@ cmake_minimum_required(VERSION 3.25)
 # only.
 set(floors
   hiredis                                                  # the C library, tamed
-  error options command reply script codec channel         # what is said: no sockets, no threads
+  error options command reply script codec scratch channel         # what is said: no sockets, no threads
   fork thread waiting lookup socket tls wire backoff connect pool line shared_line  # connections
   pipeline transaction conversation connection             # saying it there
   events core client hold)                                 # what every primitive is built with

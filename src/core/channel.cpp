@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "core/scratch.hpp"
+
 namespace tandem::detail {
 namespace {
 
@@ -28,14 +30,14 @@ bool is_unknown_script(ReplyView reply) { return reply.error_text().starts_with(
 Reply Channel::run(Script const& script, std::span<std::string_view const> keys,
                    std::span<Argument const> arguments, Deadline deadline) {
   auto const repeat = script.repeatable() ? Repeat::safe : Repeat::never;
-  CommandBuffer command;
-  add_script(command, script, true, keys, arguments);
+  ScratchCommand const command;
+  add_script(*command, script, true, keys, arguments);
   Doubt doubt;
-  auto reply = ask(command, deadline, repeat, doubt);
+  auto reply = ask(*command, deadline, repeat, doubt);
   if (is_unknown_script(reply)) {
-    command.clear();
-    add_script(command, script, false, keys, arguments);
-    reply = ask(command, deadline, repeat, doubt);
+    command->clear();
+    add_script(*command, script, false, keys, arguments);
+    reply = ask(*command, deadline, repeat, doubt);
   }
   if (reply.is_error()) reply.throw_if_error(describe(keys));
   return reply;

@@ -5,6 +5,8 @@
 
 #include <strings.h>
 
+#include "core/scratch.hpp"
+
 namespace tandem {
 namespace {
 
@@ -16,9 +18,9 @@ bool is_auth(std::string_view name) {
 }  // namespace
 
 Reply Conversation::execute(std::span<Argument const> words) {
-  CommandBuffer command;
-  command.add(words);
-  auto reply = channel_->ask(command, channel_->deadline(), detail::Repeat::never);
+  detail::ScratchCommand const command;
+  command->add(words);
+  auto reply = channel_->ask(*command, channel_->deadline(), detail::Repeat::never);
   if (reply.is_error()) {
     auto doing = std::string{words[0].bytes()};
     if (words.size() > 1 && !is_auth(doing))

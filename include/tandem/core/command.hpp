@@ -81,6 +81,7 @@ class CommandBuffer {
   }
 
   [[nodiscard]] std::string_view bytes() const noexcept { return bytes_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return bytes_.capacity(); }
   [[nodiscard]] std::size_t count() const noexcept {
     return count_;
   }  ///< commands, and so replies to expect
