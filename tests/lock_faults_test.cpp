@@ -331,8 +331,8 @@ TEST_P(LockFaultsTest, GrantThatWasMissedByABrokenConnectionIsTakenUpAfterReconn
   scene_.await_waiters("orders", 1);
   proxy.delay(10s);  // the grant is on its way for ever
   hold->release();
+  proxy.delay(0s);  // what is said from now on
   scene_.kill_connections();
-  proxy.delay(0s);
   EXPECT_TRUE(later.get());
 }
 
