@@ -127,7 +127,7 @@ void Line::start(std::string_view bytes, Request& request, Deadline now, Deadlin
     }
     pending_.push(slot);
     unsent_ = bytes.size();
-    writing_ = true;
+    writing_ = sending_ = true;
   }
   write(bytes, deadline);
 }
@@ -149,7 +149,7 @@ void Line::write(std::string_view rest, Deadline deadline) {
       if (rest.empty() || broken_) {
         batch_.clear();
         if (outbox_.empty() || broken_) {
-          writing_ = false;
+          writing_ = sending_ = false;
           return;
         }
         batch_.swap(outbox_);
@@ -159,12 +159,20 @@ void Line::write(std::string_view rest, Deadline deadline) {
         rest = batch_;
         continue;
       }
+      sending_ = sent > 0;
     }
     if (sent > 0) continue;
     pollfd socket{wire_->descriptor(), POLLOUT, 0};
-    if (poll_until(&socket, 1, deadline)) continue;
-    std::string left{rest};
+    bool const ready = poll_until(&socket, 1, deadline);
+    std::string left{ready ? std::string_view{} : rest};
     std::lock_guard const guard{mutex_};
+    sending_ = ready && !broken_;  // what was given up meanwhile must not go out any more
+    if (sending_) continue;
+    if (broken_) {
+      batch_.clear();
+      writing_ = false;
+      return;
+    }
     batch_ = std::move(left);
     blocked_ = true;
     writing_ = false;
@@ -177,7 +185,7 @@ void Line::write_what_was_left() {
   {
     std::lock_guard const guard{mutex_};
     if (!std::exchange(blocked_, false)) return;
-    writing_ = true;
+    writing_ = sending_ = true;
   }
   write(batch_, Deadline::min());
 }
@@ -325,6 +333,8 @@ void Line::give_up(std::string const& why) noexcept {
     std::lock_guard const guard{mutex_};
     if (!std::exchange(broken_, true)) why_broken_ = why;
     over_ = true;
+    // Of what is being sent this very moment nobody knows how much is out.
+    if (sending_) unsent_ = 0;
     auto const pending = pending_.all();
     for (auto slot = pending.rbegin(); slot != pending.rend(); ++slot) {
       // A server executes a command once it has read all of it.
@@ -367,7 +377,7 @@ void Line::stop_writing(std::string const& why) noexcept {
     queued_.clear();
     outbox_.clear();
     batch_.clear();
-    writing_ = false;
+    writing_ = sending_ = false;
   }
   for (auto* const request : unsent) finish(*request, Request::Fate::not_executed, why);
 }
