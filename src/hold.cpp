@@ -32,6 +32,13 @@ Release ask_to_release(detail::Core& core, detail::Lease const& lease) {
   }
 }
 
+/// `fault`, of a release, as one that says which lock it is about.
+Error not_given_back(std::string_view lock, Error const& fault) {
+  auto const text = fmt::format("tandem: lock \"{}\" could not be given back, and will be: {}",
+                                lock, fault.what());
+  return fault.in_doubt() ? static_cast<Error>(InDoubt{text}) : Error{text};
+}
+
 }  // namespace
 
 Hold::Hold(Hold&& other) noexcept = default;
@@ -76,7 +83,7 @@ Release Hold::release() noexcept {
     outcome_ = ask_to_release(core, *lease_);
   } catch (Error const& fault) {
     outcome_ = Release::unknown;
-    core.options().report(fault);
+    core.options().report(not_given_back(lease_->keys->lock, fault));
     try {
       agent.give_back_later(lease_->keys, lease_->token, {});
     } catch (std::exception const&) {

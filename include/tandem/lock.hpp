@@ -94,14 +94,15 @@ struct Owner {
 ///
 /// Shape:   string  `<name>`            the holder's token, with the lease as its expiry
 ///          zset    `{<name>}:waiters`  tokens in the order they came
-///          hash    `{<name>}:state`    fence, since, released, lost, run, yielding, moment; never
-///          expires channel `tandem:<client>`   grants to the waiters of one client
+///          hash    `{<name>}:state`    fence, since, released, lost, run, yielding, moment; it
+///                                      never expires
+///          channel `tandem:<client>`   grants to the waiters of one client
 ///          A name with a hash tag of its own keeps it; so the locks "x" and "{x}", which exclude
 ///          each other from nothing, share a queue and disturb each other: use one of the two.
 ///          Stored layout since 0.1; changing it breaks running processes.
 /// Cost:    acquire and release 1 round trip and 1 command each; 2 to acquire after waiting. A
 ///          waiter asks again at most once a second.
-/// Errors:  Unreachable; InDoubt (the lock is then given back in the background); ServerError. The
+/// Errors:  Unreachable, perhaps before the deadline where there is no server; InDoubt (the lock is then given back in the background); ServerError. The
 ///          constructor throws std::invalid_argument.
 /// Threads: safe from several.
 /// Source:  src/lua/lock/; Redis documentation, "Distributed Locks" (a single instance); Kleppmann,
@@ -126,7 +127,8 @@ class Lock {
     return try_acquire_until(detail::deadline_in(longest));
   }
 
-  /// Waits as long as it takes.
+  /// Waits as long as it takes. Throws Unreachable when there is no server as it begins; one that
+  /// goes away later is waited for.
   [[nodiscard]] Hold acquire() const;
 
   /// Waits until it is asked to stop; empty then, and out of the queue.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <exception>
 #include <utility>
 
 #include <fmt/core.h>
@@ -139,7 +140,7 @@ void Line::write(std::string_view rest, Deadline deadline) {
     std::size_t sent = 0;
     try {
       sent = wire_->write_some(rest).bytes;
-    } catch (Error const& fault) {
+    } catch (std::exception const& fault) {
       return stop_writing(fault.what());
     }
     rest.remove_prefix(sent);
@@ -230,7 +231,7 @@ void Line::read_for_all(Call const& call, Deadline deadline) {
       if ((socket.revents & POLLOUT) != 0) write_what_was_left();
       if (more || (socket.revents & ~POLLOUT) != 0) more = wire_->read_what_is_here();
     }
-  } catch (Error const& fault) {
+  } catch (std::exception const& fault) {  // the network's, the server's, or out of memory
     give_up(fault.what());
   }
 }

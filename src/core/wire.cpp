@@ -71,7 +71,10 @@ Wire::Wire(Options const& options, Deadline deadline, Waiting& waiting)
   } catch (Error const& fault) {
     if (!fault.poisons_connection()) throw;
     // Nothing of the caller's was sent: for the caller there is no doubt.
-    throw Unreachable{fault.what() + last_words()};
+    std::string_view why = fault.what();
+    constexpr std::string_view ours = "tandem: ";
+    if (why.starts_with(ours)) why.remove_prefix(ours.size());
+    throw Unreachable{fmt::format("tandem: cannot connect: {}{}", why, last_words())};
   }
 }
 

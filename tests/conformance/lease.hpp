@@ -24,9 +24,10 @@ using namespace std::chrono_literals;
 /// is had:
 ///
 ///     struct LockSubject {
-///       static Hold acquire(Client client, std::string_view name, LockOptions options);  // waits
-///       static bool taken(support::LockScene& scene, std::string_view name);             // as the
-///       server sees it
+///       // Waits.
+///       static Hold acquire(Client client, std::string_view name, LockOptions options);
+///       // As the server sees it.
+///       static bool taken(support::LockScene& scene, std::string_view name);
 ///     };
 template <class Subject>
 class Leased : public ::testing::Test {

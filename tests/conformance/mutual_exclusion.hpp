@@ -29,8 +29,8 @@ using namespace std::chrono_literals;
 /// with a subject that says how one is made, entered and left:
 ///
 ///     struct LockSubject {
-///       using Inside = std::optional<Hold>;  // true when inside; outside again at the end of its
-///       life static std::unique_ptr<Lock> make(Client client, std::string_view name);
+///       using Inside = std::optional<Hold>;  // true when inside, until its life ends
+///       static std::unique_ptr<Lock> make(Client client, std::string_view name);
 ///       static Inside try_enter(Lock& lock);
 ///       static Inside try_enter_for(Lock& lock, std::chrono::milliseconds longest);
 ///       static Inside enter(Lock& lock);

@@ -35,10 +35,23 @@ namespace tandem {
 /// A type of your own takes part by a specialisation with two functions:
 ///
 ///     template <>
-///     struct tandem::Codec<Price> {
+///     struct tandem::Codec<Price> {  // in the global namespace
 ///       static std::string encode(Price const&);
-///       static Price decode(std::string_view);  // throws CodecError saying what was wanted, not
-///       what is there
+///       static Price decode(std::string_view);  // throws CodecError: what was wanted
+///     };
+///
+/// One of several fields can nest pairs, which need no escaping:
+///
+///     template <>
+///     struct tandem::Codec<Result> {
+///       using Parts = std::pair<std::string, std::pair<std::int64_t, double>>;
+///       static std::string encode(Result const& result) {
+///         return Codec<Parts>::encode({result.worker, {result.job, result.seconds}});
+///       }
+///       static Result decode(std::string_view bytes) {
+///         auto const [worker, rest] = Codec<Parts>::decode(bytes);
+///         return {worker, rest.first, rest.second};
+///       }
 ///     };
 ///
 /// Equal values must be written as equal bytes where they are keys or are compared

@@ -79,6 +79,7 @@ class Conversation {
   }
   template <class Body>
   auto transaction(std::span<std::string_view const> keys, Body&& body) {
+    static_assert(std::is_invocable_v<Body&, Transaction&>, "called as body(tandem::Transaction&)");
     using Result = std::invoke_result_t<Body&, Transaction&>;
     if constexpr (std::is_void_v<Result>) {
       return detail::run_transaction(

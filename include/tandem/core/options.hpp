@@ -43,7 +43,10 @@ struct Options {
   int database = 0;        ///< SELECT, 0 or more
   std::string name{};  ///< CLIENT SETNAME: shown by CLIENT LIST and by a lock's owner; no spaces
 
-  /// For one attempt to connect: looking up the name, connecting, the handshakes.
+  /// For all attempts to connect that one call makes, pauses included; each is looking up the name,
+  /// connecting, the handshakes. Then the call throws Unreachable, or a little earlier when there is
+  /// no time for another attempt. Restarts that take longer are ridden out with a larger one, and
+  /// with a larger `command_timeout`.
   std::chrono::milliseconds connect_timeout{1000};
   /// For one call as a whole: waiting for a connection, connecting, sending, the answer and any
   /// repetition.
@@ -66,8 +69,8 @@ struct Options {
   ///
   ///     redis://[[user]:password@]host[:port][/database][?option=value&...]
   ///     rediss://...                                     the same through TLS
-  ///     unix:///path/to/socket[?option=value&...]        also
-  ///     unix://[user]:password@/path/to/socket
+  ///     unix:///path/to/socket[?option=value&...]
+  ///     unix://[user]:password@/path/to/socket[?...]
   ///
   /// Options: `db`, `name`, `protocol` (2 or 3), `connect_timeout` and `command_timeout`
   /// (milliseconds, or with a unit: `500ms`, `2s`), and for rediss `ca`, `cert`, `key`,

@@ -37,6 +37,10 @@ struct RedisServerOptions {
 /// A redis-server of one's own, on a Unix socket in a fresh folder, for as long as the object
 /// lives.
 ///
+///     tandem::testing::RedisServer server;  // of the redis-server in $PATH
+///     tandem::Client redis{server.url() + "?command_timeout=300ms"};
+///     server.pause();  // from now on calls time out
+///
 /// Take it in tests and demonstrations. It never touches the machine's own server or port 6379, two
 /// objects share nothing, and a new one answers in some ten milliseconds.
 ///
