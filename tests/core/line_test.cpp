@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <functional>
 #include <future>
 #include <memory>
@@ -44,12 +45,16 @@ std::atomic<long long> sends = 0;
 std::atomic<long long> receives = 0;
 std::atomic<long long> bytes_alive = 0;
 thread_local long long allocations = 0;
+/// What happens between the next send of this thread and its return.
+thread_local std::function<void()> const* after_send = nullptr;
 
 }  // namespace
 
 extern "C" ssize_t send(int fd, void const* bytes, std::size_t size, int flags) {
   sends.fetch_add(1, std::memory_order_relaxed);
-  return ::syscall(SYS_sendto, fd, bytes, size, flags, nullptr, 0);
+  auto const sent = ::syscall(SYS_sendto, fd, bytes, size, flags, nullptr, 0);
+  if (auto const* const then = std::exchange(after_send, nullptr)) (*then)();
+  return sent;
 }
 
 extern "C" ssize_t recv(int fd, void* bytes, std::size_t size, int flags) {
@@ -96,7 +101,11 @@ void on_threads(int count, std::function<void(int)> const& body) {
   for (int i = 0; i < count; ++i) {
     threads.emplace_back([&, i] {
       begin.arrive_and_wait();
-      body(i);
+      try {
+        body(i);
+      } catch (std::exception const& fault) {
+        ADD_FAILURE() << fault.what();
+      }
     });
   }
   for (auto& thread : threads) thread.join();
@@ -299,6 +308,7 @@ TEST_F(LineTest, ReaderWhoseTimeIsOverHandsTheReadingOn) {
     first.join();
     server_.resume();
     others.join();
+    if (HasFailure()) break;
   }
   EXPECT_EQ(connections("roles"), 1);
 }
@@ -403,6 +413,28 @@ TEST_F(LineTest, ConnectionCutUnderManyTellsEachCallerTheTruth) {
     EXPECT_FALSE(line.usable());
   }
   expect_told_the_truth(told);
+}
+
+TEST_F(LineTest, WhatIsBeingSentWhenTheReaderSeesTheEndIsInDoubt) {
+  OwnLine line{server_.url()};
+  auto const id = line.exchange(command("CLIENT", "ID")).replies.at(0).as<long long>();
+  std::atomic<bool> end_seen = false;
+  auto const sent = sends.load();
+  std::thread reader{[&] {
+    EXPECT_EQ(line.exchange(command("BLPOP", "list", 0)).fate, Fate::in_doubt);
+    end_seen = true;
+  }};
+  ASSERT_TRUE(eventually([&] { return sends > sent; }));
+  // The bytes are out, and executed; the thread that sent them comes to know it last of all.
+  std::function<void()> const meanwhile = [&] {
+    own_.command("SET", "reached", 1);
+    own_.command("CLIENT", "KILL", "ID", id);
+    EXPECT_TRUE(eventually([&] { return end_seen.load(); }));
+  };
+  after_send = &meanwhile;
+  EXPECT_EQ(line.exchange(command("INCR", "n")).fate, Fate::in_doubt);
+  EXPECT_EQ(own_.command("GET", "reached").as<int>(), 1);
+  reader.join();
 }
 
 TEST_F(LineTest, WhatWasNotSentWholeWhenTheConnectionEndedWasNotExecuted) {
