@@ -8,7 +8,6 @@
 
 #include <fmt/core.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -121,7 +120,7 @@ void Line::start(std::string_view bytes, Request& request, Deadline now, Deadlin
       return finish(request, Request::Fate::not_executed, why);
     }
     Slot const slot{&request, bytes.size(), request.replies_.size(), now};
-    if (writing_ || blocked_ || gathering_) {
+    if (writing_ || blocked_) {
       outbox_.append(bytes);
       queued_.push(slot);
       return;
@@ -240,7 +239,6 @@ void Line::read_for_all(Call const& call, Deadline deadline) {
 void Line::deliver() {
   while (auto reply = wire_->parse_answer()) heard_.push_back(std::move(*reply));
   if (heard_.empty()) return;
-  bool gathering = false;
   bool unasked = false;
   {
     std::lock_guard const guard{mutex_};
@@ -256,21 +254,10 @@ void Line::deliver() {
       if (slot.request != nullptr) ended_.push_back(slot.request);
       pending_.pop();
     }
-    gathering = gathering_ = ended_.size() > 2 && !writing_ && !blocked_;
   }
   heard_.clear();
   for (auto* const request : ended_) finish(*request, Request::Fate::answered, {});
   ended_.clear();
-  if (gathering) {
-    // Those who were woken together speak again together, most often: one write for all of them.
-    ::sched_yield();
-    {
-      std::lock_guard const guard{mutex_};
-      gathering_ = false;
-      if (!writing_ && !outbox_.empty()) blocked_ = true;
-    }
-    write_what_was_left();
-  }
   if (unasked) {
     throw InDoubt{fmt::format("tandem: waiting for {} to answer: it answered what nobody had asked",
                               options_.endpoint())};

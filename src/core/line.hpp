@@ -154,7 +154,6 @@ class Line {
   bool writing_ = false;    // somebody has the writer's role
   bool sending_ = false;    // and is at it: some of unsent_ may be out already
   bool blocked_ = false;    // nobody has it, but batch_ is not out: who reads goes on writing
-  bool gathering_ = false;  // who reads has woken several, and will write what they say together
   std::size_t unsent_ = 0;  // of the last bytes of pending_
   Call const* reader_ = nullptr;
 

@@ -255,17 +255,17 @@ TEST_F(LineTest, ManyThreadsShareEachSystemCall) {
   auto const sent = per_command(sends - sends_before);
   auto const received = per_command(receives - receives_before);
   std::printf("system calls per command: %.3f send + %.3f recv\n", sent, received);
-  EXPECT_LE(sent + received, 0.5);
+  EXPECT_LE(sent + received, 1.5) << "a connection for each thread pays 2";
 }
 
-TEST_F(LineTest, CommandAllocatesLittle) {
+TEST_F(LineTest, CommandAllocatesNothing) {
   Client redis{client()};
   for (int i = 0; i < 200; ++i) redis.command("INCR", "n");
   auto const before = allocations;
   for (int i = 0; i < 100; ++i) redis.command("INCR", "n");
   auto const per_command = static_cast<double>(allocations - before) / 100;
   std::printf("allocations per command: %.2f\n", per_command);
-  EXPECT_LE(per_command, 1);
+  EXPECT_EQ(per_command, 0) << "hiredis' own malloc apart";
 }
 
 // ---- Deadlines ----
