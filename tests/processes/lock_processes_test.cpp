@@ -206,7 +206,7 @@ TEST_F(LockProcessesTest, ChildThatExitsLeavesItsParentsHoldAlone) {
 }
 
 TEST_F(LockProcessesTest, LockThatWasUsedBeforeAForkWorksInBothAfterIt) {
-  auto const both = lock({.lease = 1s});
+  auto const both = lock({.lease = 3s});  // a stall must not end it
   both.acquire().release();
   Forked child{[&]() -> std::string {
     auto hold = both.acquire();
