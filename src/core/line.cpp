@@ -119,7 +119,8 @@ void Line::start(std::string_view bytes, Request& request, Deadline now, Deadlin
       lock.unlock();
       return finish(request, Request::Fate::not_executed, why);
     }
-    Slot const slot{&request, bytes.size(), request.replies_.size(), now};
+    auto const commands = request.replies_.size();
+    Slot const slot{&request, bytes.size(), commands, commands, now};
     if (writing_ || blocked_) {
       outbox_.append(bytes);
       queued_.push(slot);
@@ -250,7 +251,7 @@ void Line::deliver() {
       auto& slot = pending_.front();
       if (slot.request != nullptr)
         slot.request->replies_[slot.request->taken_++] = std::move(reply);
-      if (--slot.replies > 0) continue;
+      if (--slot.unanswered > 0) continue;
       if (slot.request != nullptr) ended_.push_back(slot.request);
       pending_.pop();
     }
@@ -325,13 +326,12 @@ void Line::give_up(std::string const& why) noexcept {
     if (sending_) unsent_ = 0;
     auto const pending = pending_.all();
     for (auto slot = pending.rbegin(); slot != pending.rend(); ++slot) {
-      // A server executes a command once it has read all of it.
       auto const missing = std::min(unsent_, slot->bytes);
-      bool const whole_or_part = missing == 0 || (missing < slot->bytes && slot->replies > 1);
       unsent_ -= missing;
       if (slot->request == nullptr) continue;
-      ends.emplace_back(slot->request,
-                        whole_or_part ? Request::Fate::in_doubt : Request::Fate::not_executed);
+      ends.emplace_back(slot->request, slot->may_be_executed_without(missing)
+                                           ? Request::Fate::in_doubt
+                                           : Request::Fate::not_executed);
     }
     for (auto const& slot : queued_.all()) {
       ends.emplace_back(slot.request, Request::Fate::not_executed);
@@ -355,8 +355,9 @@ void Line::stop_writing(std::string const& why) noexcept {
     while (!pending_.empty() && unsent_ > 0) {
       auto const pending = pending_.all();
       auto const& last = pending.back();
-      if (unsent_ < last.bytes && last.replies > 1) break;  // part of several may be executed
-      unsent_ -= std::min(unsent_, last.bytes);
+      auto const missing = std::min(unsent_, last.bytes);
+      if (last.may_be_executed_without(missing)) break;
+      unsent_ -= missing;
       if (last.request != nullptr) unsent.push_back(last.request);
       pending_.erase(&last);
     }

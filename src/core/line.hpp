@@ -110,8 +110,15 @@ class Line {
   struct Slot {
     Request* request;  // none: its caller has given up
     std::size_t bytes;
-    std::size_t replies;
+    std::size_t commands;
+    std::size_t unanswered;  // of them
     Deadline since;
+
+    /// Whether the server may have executed some of it although it never got the last so many
+    /// bytes. It executes a command once it has read all of it.
+    [[nodiscard]] bool may_be_executed_without(std::size_t missing) const noexcept {
+      return missing == 0 || (missing < bytes && commands > 1);
+    }
   };
   /// A queue that keeps its memory.
   class Slots {

@@ -518,6 +518,28 @@ TEST_F(LineTest, ClientWhoseConnectionsAreCutUnderManyCountsNothingTwice) {
   expect_told_the_truth(told);
 }
 
+TEST(LineOfAnOddServerTest, PipelineOfWhichAPartWasAnsweredIsInDoubtWhenItsRestCannotBeSent) {
+  FakeServer server{[](auto const& words) {
+    return words.front() == "INCR" ? FakeServer::Answer{":1\r\n", FakeServer::Then::deaf}
+                                   : FakeServer::Answer{FakeServer::ok};
+  }};
+  for (int i = 0; i < 5; ++i) {  // now the reader sees the end first, now the writer
+    OwnLine line{server.url()};
+    CommandBuffer commands = command("INCR", "n");
+    commands.append(command("ECHO", std::string(8 << 20, 'x')));
+    auto const sent = sends.load();
+    auto pipeline = std::async(std::launch::async, [&] { return line.exchange(commands); });
+    ASSERT_TRUE(eventually([&] { return sends > sent; }));
+    // The writer waits for room in the socket; this one reads the answer to INCR for it.
+    auto const received = receives.load();
+    auto other = std::async(std::launch::async, [&] { return line.exchange(command("PING")); });
+    ASSERT_TRUE(eventually([&] { return receives > received; }));
+    server.hang_up();
+    EXPECT_EQ(pipeline.get().fate, Fate::in_doubt) << "INCR was executed";
+    EXPECT_EQ(other.get().fate, Fate::not_executed);
+  }
+}
+
 TEST(LineOfAnOddServerTest, ReplyThatNobodyAskedForBreaksTheLineAndIsGivenToNobody) {
   FakeServer const server{"GET", "+first\r\n+unasked\r\n"};
   OwnLine line{server.url()};

@@ -28,8 +28,9 @@ class FakeServer {
   enum class Then {
     stay,
     close,
-    repeat
-  };  // repeat: says the same again and again until the client goes
+    repeat,  // says the same again and again until the client goes
+    deaf,    // reads nothing more
+  };
   struct Answer {
     std::string bytes;
     Then then = Then::stay;
@@ -58,6 +59,11 @@ class FakeServer {
   [[nodiscard]] std::string tcp_url() const {
     return "redis://127.0.0.1:" + std::to_string(tcp_.second);
   }
+  /// Closes every connection there is.
+  void hang_up() {
+    hanging_up_ = true;
+    bell_.ring();
+  }
   /// Connections accepted so far.
   [[nodiscard]] int connections() const { return connections_; }
 
@@ -68,6 +74,7 @@ class FakeServer {
     std::string outbox{};
     std::string repeated{};
     bool closing = false;
+    bool deaf = false;
     bool gone = false;
   };
 
@@ -76,11 +83,16 @@ class FakeServer {
       std::vector<pollfd> fds{
           {bell_.descriptor(), POLLIN, 0}, {unix_.get(), POLLIN, 0}, {tcp_.first.get(), POLLIN, 0}};
       for (auto const& peer : peers_) {
-        auto const wanted =
-            peer->outbox.empty() && peer->repeated.empty() ? POLLIN : POLLIN | POLLOUT;
+        int wanted = peer->deaf ? 0 : POLLIN;
+        if (!peer->outbox.empty() || !peer->repeated.empty()) wanted |= POLLOUT;
         fds.push_back({peer->socket.get(), static_cast<short>(wanted), 0});
       }
       ::poll(fds.data(), fds.size(), -1);
+      if (fds[0].revents != 0) bell_.silence();
+      if (hanging_up_.exchange(false)) {
+        peers_.clear();
+        continue;
+      }
       for (std::size_t i = 0; i < peers_.size(); ++i) {
         if (fds[i + 3].revents != 0) attend(*peers_[i]);
       }
@@ -99,15 +111,13 @@ class FakeServer {
   }
 
   void attend(Peer& peer) {
-    char buffer[64 * 1024];
-    auto const got = ::recv(peer.socket.get(), buffer, sizeof buffer, 0);
-    if (got == 0 || (got < 0 && errno != EAGAIN)) peer.gone = true;
-    if (got > 0) peer.said.feed({buffer, static_cast<std::size_t>(got)});
-    while (auto const command = peer.closing ? std::nullopt : peer.said.next()) {
+    if (!peer.deaf) hear(peer);
+    while (auto const command = peer.closing || peer.deaf ? std::nullopt : peer.said.next()) {
       auto const answer = answers_(command->words);
       peer.outbox += answer.bytes;
       if (answer.then == Then::repeat) peer.repeated = answer.bytes;
       peer.closing = answer.then == Then::close;
+      peer.deaf = answer.then == Then::deaf;
     }
     if (peer.outbox.empty()) peer.outbox = peer.repeated;
     auto const sent =
@@ -116,12 +126,20 @@ class FakeServer {
     if (peer.closing && peer.outbox.empty()) peer.gone = true;
   }
 
+  void hear(Peer& peer) {
+    char buffer[64 * 1024];
+    auto const got = ::recv(peer.socket.get(), buffer, sizeof buffer, 0);
+    if (got == 0 || (got < 0 && errno != EAGAIN)) peer.gone = true;
+    if (got > 0) peer.said.feed({buffer, static_cast<std::size_t>(got)});
+  }
+
   Answers answers_;
   ScratchFolder folder_{};
   Descriptor unix_ = listen_on_unix(folder_.path("fake.sock"));
   std::pair<Descriptor, std::uint16_t> tcp_ = listen_on_tcp();
   Bell bell_{};
   std::atomic<bool> stopping_ = false;
+  std::atomic<bool> hanging_up_ = false;
   std::atomic<int> connections_ = 0;
   std::vector<std::unique_ptr<Peer>> peers_{};
   std::thread thread_{};
