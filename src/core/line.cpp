@@ -97,10 +97,11 @@ bool Line::usable() noexcept {
     if (reader_ != nullptr || writing_) return true;
     broken_ = !wire_->is_quiet();
   } else {
-    // A gap that is not filled in time: the server, or the network, has forgotten us.
+    // A gap that is not filled in time: the server, or the network, has forgotten us. A little less
+    // than the timeout, so that the call after the one that waited in vain is spared.
     auto const& oldest = pending_.front();
-    broken_ =
-        oldest.request == nullptr && steady_clock::now() - oldest.since > options_.command_timeout;
+    auto const patience = options_.command_timeout - options_.command_timeout / 10;
+    broken_ = oldest.request == nullptr && steady_clock::now() - oldest.since >= patience;
   }
   if (broken_) {
     why_broken_ =

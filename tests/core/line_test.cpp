@@ -330,7 +330,6 @@ TEST_F(LineTest, SilentServerIsGivenUpWhenAReplyIsLateByAWholeTimeout) {
   redis.command("PING");
   proxy.next("ECHO", Fault::swallow_reply);
   EXPECT_THROW(redis.command("ECHO", "swallowed"), InDoubt);
-  std::this_thread::sleep_for(100ms);  // past the timeout, counted from when it was sent
   EXPECT_EQ(redis.command("ECHO", "heard").as<std::string>(), "heard");
   EXPECT_EQ(proxy.connections(), 2);
 }
