@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/core.hpp"
+#include "core/scratch.hpp"
 
 namespace tandem {
 
@@ -11,6 +12,12 @@ Client::Client(std::string_view url) : Client{Options::from_url(url)} {}
 
 Client::Client(Options options)
     : Conversation{std::make_shared<detail::Core>(std::move(options))} {}
+
+void Client::post_words(std::span<Argument const> words) {
+  detail::ScratchCommand const command;
+  command->add(words);
+  core().post(*command);
+}
 
 detail::Core& Client::core() const noexcept { return static_cast<detail::Core&>(*channel_); }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include <tandem/core/conversation.hpp>
@@ -26,13 +27,15 @@ class Core;
 ///
 /// Processes: after a fork the child's first call opens connections of its own; the parent's are
 /// closed in the child. Descriptors are close-on-exec, and no write raises SIGPIPE. A background
-/// thread is started by the first feature that needs one (a lock that is renewed, waited for,
-/// watched by its stop_token or given back after a fault).
+/// thread is started by the first feature that needs one (`post`; a lock that is renewed, waited
+/// for, watched by its stop_token or given back after a fault), or by the first call after a second:
+/// from then on a connection that nobody uses is asked every 5 s (PING) whether it still answers,
+/// and one that does not is replaced before a call has to find out.
 ///
-/// Not promised: that a slow command does not delay what other threads say after it. State that
-/// belongs to a connection (SELECT, MULTI, WATCH, SUBSCRIBE, CLIENT REPLY ...) must not be set by
-/// `command`: it would be set for all threads. There are options, `transaction` and the primitives
-/// for it.
+/// Not promised: that a slow command does not delay what other threads say after it. What would
+/// change the connection for all of them (SELECT, WATCH, SUBSCRIBE, CLIENT REPLY, MULTI without its
+/// EXEC in the same pipeline ...) throws std::invalid_argument: there are options, `transaction`
+/// and the primitives for it, and `Connection`.
 ///
 /// Errors:  the constructor throws std::invalid_argument before any I/O.
 /// Threads: safe from several, also the same handle.
@@ -41,6 +44,32 @@ class Client : public Conversation {
   /// `url` as in Options::from_url.
   explicit Client(std::string_view url);
   explicit Client(Options options);
+
+  /// Sends one command whose reply nobody waits for. It leaves at once or together with what is said
+  /// next, in the order in which this thread says it; what comes of it is read in the background.
+  ///
+  ///     redis.post("INCR", "page:views");
+  ///
+  /// When it fails after all, Options::on_error is told: with a ServerError when the server refused
+  /// it, Unreachable when it was not executed, InDoubt when it may have been. It is never sent
+  /// twice. A `command` that follows is answered after all that was posted before it on this thread;
+  /// the end of the client waits for the answers, for at most Options::command_timeout.
+  ///
+  /// Waits only to connect, and when 10,000 commands or 1 MiB are under way already.
+  ///
+  /// Cost:    1 command; no round trip of its own, and at most one write. Starts the background
+  ///          thread.
+  /// Errors:  Unreachable when there is no connection to send it over, or no room until
+  ///          Options::command_timeout; std::invalid_argument for a command that may block (BLPOP,
+  ///          XREAD ...).
+  template <class... Words>
+  void post(Words const&... words) {
+    Argument const list[] = {Argument(words)...};
+    post_words(list);
+  }
+
+  /// The same for a number of words that is known only at run time.
+  void post_words(std::span<Argument const> words);
 
   /// For primitives: the core that this handle shares.
   [[nodiscard]] detail::Core& core() const noexcept;

@@ -1,20 +1,9 @@
 #include "tandem/core/channel.hpp"
 
-#include <string>
-
+#include "core/describe.hpp"
 #include "core/scratch.hpp"
 
 namespace tandem::detail {
-namespace {
-
-std::string describe(std::span<std::string_view const> keys) {
-  std::string out = "script";
-  if (!keys.empty()) out.append(" on ").append(keys.front());
-  return out;
-}
-
-}  // namespace
-
 void add_script(CommandBuffer& out, Script const& script, bool by_sha1,
                 std::span<std::string_view const> keys, std::span<Argument const> arguments) {
   out.begin(3 + keys.size() + arguments.size());
@@ -39,7 +28,7 @@ Reply Channel::run(Script const& script, std::span<std::string_view const> keys,
     add_script(*command, script, false, keys, arguments);
     reply = ask(*command, deadline, repeat, doubt);
   }
-  if (reply.is_error()) reply.throw_if_error(describe(keys));
+  if (reply.is_error()) reply.throw_if_error(describe(*command));
   return reply;
 }
 

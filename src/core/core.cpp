@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <stdexcept>
+#include <string>
 
 #include <fmt/core.h>
 
 #include "core/backoff.hpp"
+#include "core/describe.hpp"
 
 namespace tandem::detail {
 namespace {
@@ -22,6 +25,28 @@ using std::chrono::steady_clock;
 Backoff between_tries() { return {std::chrono::milliseconds{1}, std::chrono::milliseconds{250}}; }
 
 }  // namespace
+
+Core::OfThisProcess::OfThisProcess(std::shared_ptr<Options const> shared)
+    : options{std::move(shared)},
+      line{*options, [this] { events.wake(); }},
+      pool{*options},
+      attendant{*options, line, events},
+      events{*options} {
+  events.attach(attendant);
+}
+
+Core::OfThisProcess::~OfThisProcess() {
+  // A socket that is closed with replies unread makes the other side forget what it has not read.
+  if (auto const last = line.current(); last != nullptr && last->owes()) {
+    CommandBuffer ping;
+    ping.add(std::initializer_list<Argument>{"PING"});
+    Reply pong{nullptr};
+    Call call{{&pong, 1}};
+    last->exchange(ping.bytes(), call, steady_clock::now() + options->command_timeout);
+  }
+  events.stop();  // before the services that it calls
+  line.drop();    // before the attendant, which is told what becomes of what is still under way
+}
 
 Core::Core(Options options)
     : options_{checked(std::move(options))},
@@ -53,6 +78,7 @@ class Core::Way {
       lease_.emplace(core.borrow(deadline));
     } else {
       line_ = core.process().line.get(deadline);
+      if (line_->is_settled()) core.attend_from_now_on();
     }
   }
 
@@ -64,8 +90,10 @@ class Core::Way {
     }
     Call call{replies};
     line_->exchange(commands.bytes(), call, deadline_);
-    if (call.fate() == Request::Fate::in_doubt) throw InDoubt{call.why()};
-    if (call.fate() == Request::Fate::not_executed) throw Unreachable{call.why()};
+    if (call.fate() == Request::Fate::answered) return;
+    auto const why = fmt::format("{} ({})", call.why(), describe(commands));
+    if (call.fate() == Request::Fate::in_doubt) throw InDoubt{why};
+    throw Unreachable{why};
   }
 
  private:
@@ -73,6 +101,54 @@ class Core::Way {
   std::optional<WireLease> lease_{};
   std::shared_ptr<Line> line_{};
 };
+
+/// Has the event thread read what no caller waits for, and see to the line's health.
+void Core::attend_from_now_on() {
+  auto& mine = process();
+  if (mine.attended.load(std::memory_order_relaxed)) return;
+  try {
+    mine.events.start();
+  } catch (Unreachable const&) {
+    return;  // no thread to be had: the next call tries again, and this one can do without
+  }
+  mine.events.wake();
+  mine.attended.store(true, std::memory_order_relaxed);
+}
+
+void Core::refuse_what_changes_the_connection(CommandBuffer const& commands) {
+  auto const name = commands.changes_connection();
+  if (name.empty()) return;
+  throw std::invalid_argument{
+      fmt::format("tandem: {} would change the connection that all threads of a Client share; "
+                  "Options, Client::transaction and the primitives do what it is for, and a "
+                  "Connection takes any command",
+                  name)};
+}
+
+void Core::post(CommandBuffer const& command) {
+  refuse_what_changes_the_connection(command);
+  if (command.may_block()) {
+    throw std::invalid_argument{
+        fmt::format("tandem: {}: what may block cannot be posted", describe(command))};
+  }
+  attend_from_now_on();
+  auto& attendant = process().attendant;
+  auto const until = deadline();
+  CommandBuffer ping;
+  for (;;) {
+    auto const line = process().line.get(until);
+    if (attendant.post(*line, command)) return;
+    // So much is under way that memory would grow: when this is answered all of it is.
+    if (ping.count() == 0) ping.add(std::initializer_list<Argument>{"PING"});
+    Reply pong{nullptr};
+    Call call{{&pong, 1}};
+    line->exchange(ping.bytes(), call, until);
+    if (call.fate() != Request::Fate::answered && steady_clock::now() >= until) {
+      throw Unreachable{fmt::format("tandem: {} was not sent: so much is under way: {}",
+                                    describe(command), call.why())};
+    }
+  }
+}
 
 Reply Core::ask(CommandBuffer const& command, Deadline deadline, Repeat repeat, Doubt& doubt) {
   Backoff backoff = between_tries();
@@ -107,6 +183,7 @@ Reply Core::ask(CommandBuffer const& command, Deadline deadline, Repeat repeat, 
 }
 
 std::vector<Reply> Core::ask_all(CommandBuffer const& commands, Deadline deadline) {
+  refuse_what_changes_the_connection(commands);
   Backoff backoff = between_tries();
   for (;;) {
     Way const way{*this, commands, deadline};

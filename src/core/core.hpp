@@ -9,6 +9,7 @@
 
 #include <tandem/core/channel.hpp>
 
+#include "core/attendant.hpp"
 #include "core/events.hpp"
 #include "core/pool.hpp"
 #include "core/shared_line.hpp"
@@ -34,6 +35,10 @@ class Core final : public Channel {
                                            Deadline deadline) override;
   [[nodiscard]] WireLease borrow(Deadline deadline) override;
 
+  /// Sends the one command in `command`, whose reply nobody waits for: Options::on_error is told when
+  /// it fails. Throws Unreachable when it could not be sent.
+  void post(CommandBuffer const& command);
+
   /// The one `Service` of this core in this process, made by the first call. A service is an
   /// EventListener that is constructed from a Core&; it is attached to the event thread, which it
   /// may start.
@@ -56,20 +61,23 @@ class Core final : public Channel {
 
  private:
   struct OfThisProcess {
-    explicit OfThisProcess(std::shared_ptr<Options const> shared)
-        : options{std::move(shared)}, line{*options}, pool{*options}, events{*options} {}
-    ~OfThisProcess() { events.stop(); }  // before the services that it calls
+    explicit OfThisProcess(std::shared_ptr<Options const> shared);
+    ~OfThisProcess();
 
     std::shared_ptr<Options const> options;
     SharedLine line;
     Pool pool;  // for conversations that need a connection of their own
+    Attendant attendant;
     std::mutex services_mutex{};
     std::vector<std::pair<void const*, std::unique_ptr<EventListener>>> services{};
     Events events;
+    std::atomic<bool> attended = false;
   };
 
   class Way;
 
+  void attend_from_now_on();
+  static void refuse_what_changes_the_connection(CommandBuffer const& commands);
   [[nodiscard]] OfThisProcess& process() const noexcept {
     return *process_.load(std::memory_order_acquire);
   }

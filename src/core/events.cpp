@@ -152,30 +152,50 @@ void Events::run() {
 }
 
 void Events::round() {
-  if (!connected() && steady_clock::now() >= next_attempt_) connect();
+  if (!connected() && is_wanted() && steady_clock::now() >= next_attempt_) connect();
   fire_due();  // takes note of having been woken, so before what it may have been woken for
   if (connected()) subscribe_wanted();
 
-  pollfd fds[3] = {{wake_fd_, POLLIN, 0}, {-1, 0, 0}, {-1, 0, 0}};
+  fds_.assign({{wake_fd_, POLLIN, 0}, {-1, 0, 0}, {-1, 0, 0}});
   Link* const links[] = {&commands_, &subscriptions_};
   for (std::size_t i = 0; i < 2; ++i) {
     auto& link = *links[i];
     if (link.wire == nullptr) continue;
     flush(link);
     ping_if_silent(link, steady_clock::now());
-    fds[i + 1] = {link.wire->descriptor(),
-                  static_cast<short>(link.outbox.empty() ? POLLIN : POLLIN | POLLOUT), 0};
+    fds_[i + 1] = {link.wire->descriptor(),
+                   static_cast<short>(link.outbox.empty() ? POLLIN : POLLIN | POLLOUT), 0};
   }
+  tell([&](EventListener& listener) {
+    fds_.push_back({-1, 0, 0});  // should it throw
+    fds_.back() = listener.watch();
+  });
   auto const unread = commands_.more || subscriptions_.more;
-  if (!poll_until(fds, 3, unread ? Deadline::min() : next_due()) && !unread) return;
-  if (fds[0].revents != 0) drain(wake_fd_);
+  if (!poll_until(fds_.data(), fds_.size(), unread ? Deadline::min() : next_due()) && !unread)
+    return;
+  if (fds_[0].revents != 0) drain(wake_fd_);
   for (std::size_t i = 0; i < 2; ++i) {
-    if ((fds[i + 1].revents != 0 || links[i]->more) && links[i]->wire != nullptr) hear(*links[i]);
+    if ((fds_[i + 1].revents != 0 || links[i]->more) && links[i]->wire != nullptr) hear(*links[i]);
   }
+  std::size_t watched = 3;
+  tell([&](EventListener& listener) {
+    if (watched < fds_.size() && fds_[watched++].revents != 0) listener.on_ready();
+  });
+}
+
+/// Without a subscription there is nothing to be heard.
+bool Events::is_wanted() const {
+  std::lock_guard const guard{mutex_};
+  return !wanted_.empty();
 }
 
 Deadline Events::next_due() const {
-  auto next = connected() ? std::min(steady_clock::now() + silence, ask_again_) : next_attempt_;
+  auto next = Deadline::max();
+  if (connected()) {
+    next = std::min(steady_clock::now() + silence, ask_again_);
+  } else if (is_wanted()) {
+    next = next_attempt_;
+  }
   for (auto const due : due_) next = std::min(next, due);
   for (auto const* link : {&commands_, &subscriptions_}) {
     next = std::min(next, first_deadline(*link));

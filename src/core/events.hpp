@@ -38,6 +38,10 @@ class EventListener {
   /// A key that was read after `track_next` has changed, and is no longer tracked. No key: any of
   /// them may have.
   virtual void on_changed(std::optional<std::string_view> /*key*/) {}
+  /// A descriptor of its own that it wants to be told of; asked for anew each time before the thread
+  /// sleeps.
+  [[nodiscard]] virtual pollfd watch() { return {-1, 0, 0}; }
+  virtual void on_ready() {}
   /// Called when due, and after each `wake`. Returns when it is due next.
   virtual Deadline on_time(Deadline now) = 0;
 };
@@ -50,8 +54,8 @@ class EventListener {
 /// Subscriptions are a wish that is restored after every reconnection. With RESP3 all of this is
 /// one connection; with RESP2, whose subscribed connections may not send commands, two.
 ///
-/// Cost:    nothing before start(). Then one thread, one or two connections, and a PING for each 5
-///          s of silence.
+/// Cost:    nothing before start(), then one thread. With the first subscription one or two
+///          connections, and a PING for each 5 s of silence.
 /// Threads: start, subscribe, wake and stop from any; the rest on the event thread.
 class Events final : private Waiting {
  public:
@@ -126,6 +130,7 @@ class Events final : private Waiting {
   void fire_due();
   [[nodiscard]] Link& listening() noexcept { return resp3_ ? commands_ : subscriptions_; }
   [[nodiscard]] Deadline next_due() const;
+  [[nodiscard]] bool is_wanted() const;
   template <class Call>
   void tell(Call&& call);
   template <class Call>
@@ -133,7 +138,7 @@ class Events final : private Waiting {
 
   Options const& options_;
 
-  std::mutex mutex_{};  // guards what other threads touch: the block below
+  mutable std::mutex mutex_{};  // guards what other threads touch: the block below
   bool started_ = false;
   bool stopping_ = false;
   bool woken_ = false;
@@ -154,6 +159,7 @@ class Events final : private Waiting {
   std::size_t subscribing_ = 0;           // so many SUBSCRIBEs are confirmed
   Deadline ask_again_ = Deadline::max();  // for those that were refused
   std::vector<Deadline> due_{};
+  std::vector<pollfd> fds_{};
   Deadline next_attempt_{};
   Backoff backoff_ = fresh_backoff();
 

@@ -1,75 +1,36 @@
 #include "core/line.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <ctime>
 #include <exception>
-#include <utility>
 
 #include <fmt/core.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 namespace tandem::detail {
 namespace {
 
+using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// A C++20 atomic waits without a deadline, a condition variable with a mutex that the waker and the
-// woken would fight for.
-void futex_wake(std::atomic<std::uint32_t>& word) noexcept {
-  ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
-}
+// Two writes keep the server busy while the replies to the first are read; what is said meanwhile
+// goes out together. Below so many commands under way there is nothing to be gained, and a wake-up
+// to be lost. ARCHITECTURE.md has the figures.
+constexpr std::size_t enough_writes = 2;
+constexpr std::size_t enough_commands = 6;
+// No longer than this for a reply that would let them go: on a slow network, a small part of it.
+constexpr auto longest_hold = microseconds{300};
 
-/// False at the deadline; true for any other reason.
-bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t value, Deadline deadline) noexcept {
-  timespec until{};
-  timespec const* timeout = nullptr;
-  if (deadline != Deadline::max()) {  // the steady clock is CLOCK_MONOTONIC
-    auto const since_boot = std::max(deadline.time_since_epoch(), Deadline::duration::zero());
-    auto const nanoseconds = std::chrono::nanoseconds{since_boot}.count();
-    until.tv_sec = static_cast<time_t>(nanoseconds / 1'000'000'000);
-    until.tv_nsec = static_cast<long>(nanoseconds % 1'000'000'000);
-    timeout = &until;
-  }
-  auto const result = ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, value, timeout,
-                                nullptr, FUTEX_BITSET_MATCH_ANY);
-  return result == 0 || errno != ETIMEDOUT;
-}
+// Who posts more than this waits until it is less.
+constexpr std::size_t most_under_way = 10'000;
+constexpr std::size_t most_unsent = 1 << 20;
+
+// When a program that began with a few commands turns out to be one that stays.
+constexpr auto settling = std::chrono::seconds{1};
+
+// For how long the attendant reads in one go.
+constexpr auto one_sitting = milliseconds{2};
 
 }  // namespace
-
-// -- a caller's thread ----------------------------------------------------------------------------
-
-void Call::wake(State state) noexcept {
-  // The moment it is done its caller may return, and `this` is gone: waking a stale address is
-  // harmless.
-  if (state_.exchange(state, std::memory_order_acq_rel) == asleep) futex_wake(state_);
-}
-
-bool Call::sleep(Deadline deadline) noexcept {
-  for (;;) {
-    std::uint32_t expected = running;
-    if (!state_.compare_exchange_strong(expected, asleep, std::memory_order_acq_rel) &&
-        expected != asleep) {
-      return true;
-    }
-    if (!futex_wait(state_, asleep, deadline)) {
-      expected = asleep;  // who wakes it from here on need not
-      return !state_.compare_exchange_strong(expected, running, std::memory_order_acq_rel);
-    }
-  }
-}
-
-void Call::sleep_until_done() noexcept {
-  for (auto state = state_.load(std::memory_order_acquire); state != done;
-       state = state_.load(std::memory_order_acquire)) {
-    if (state != asleep && !state_.compare_exchange_strong(state, asleep)) continue;
-    (void)futex_wait(state_, asleep, Deadline::max());
-  }
-}
 
 void Line::Slots::pop() noexcept {
   ++first_;
@@ -84,10 +45,26 @@ void Line::Slots::pop() noexcept {
 // -- the whole of a call --------------------------------------------------------------------------
 
 void Line::exchange(std::string_view bytes, Call& call, Deadline deadline) {
-  start(bytes, call, steady_clock::now(), deadline);
+  start(bytes, call, deadline);
   await(call, deadline);
   // It may have been given the reader's role in the moment in which it no longer needed it.
-  if (call.was_told_to_lead_) hand_on_reading(call);
+  if (call.was_made_reader_) hand_on_reading(call);
+}
+
+bool Line::post(std::string_view bytes, Request& request) {
+  {
+    std::lock_guard const guard{mutex_};
+    if (pending_.size() + queued_.size() > most_under_way || outbox_.size() + unsent_ > most_unsent)
+      return false;
+  }
+  start(bytes, request, Deadline::min());
+  {
+    std::lock_guard const guard{mutex_};
+    if (reader_ != nullptr || (pending_.empty() && queued_.empty())) return true;
+    if (std::exchange(attended_, true)) return true;
+  }
+  call_attendant_();
+  return true;
 }
 
 bool Line::usable() noexcept {
@@ -97,11 +74,7 @@ bool Line::usable() noexcept {
     if (reader_ != nullptr || writing_) return true;
     broken_ = !wire_->is_quiet();
   } else {
-    // A gap that is not filled in time: the server, or the network, has forgotten us. A little less
-    // than the timeout, so that the call after the one that waited in vain is spared.
-    auto const& oldest = pending_.front();
-    auto const patience = options_.command_timeout - options_.command_timeout / 10;
-    broken_ = oldest.request == nullptr && steady_clock::now() - oldest.since >= patience;
+    broken_ = is_overdue(steady_clock::now());
   }
   if (broken_) {
     why_broken_ =
@@ -110,9 +83,30 @@ bool Line::usable() noexcept {
   return !broken_;
 }
 
+bool Line::owes() noexcept {
+  std::lock_guard const guard{mutex_};
+  auto const all = pending_.all();
+  return !queued_.empty() || std::any_of(all.begin(), all.end(),
+                                         [](Slot const& slot) { return slot.request != nullptr; });
+}
+
+/// A reply that no caller waits for any more and that is as late as this will not come: the server,
+/// or the network, has forgotten us. A little less than the whole timeout, so that the call after
+/// the one that waited in vain is spared.
+milliseconds Line::patience() const noexcept {
+  return options_.command_timeout - options_.command_timeout / 10;
+}
+
+bool Line::is_overdue(Deadline now) noexcept {
+  return !pending_.empty() && !pending_.front().is_awaited() &&
+         now - pending_.front().since >= patience();
+}
+
 // -- writing --------------------------------------------------------------------------------------
 
-void Line::start(std::string_view bytes, Request& request, Deadline now, Deadline deadline) {
+void Line::start(std::string_view bytes, Request& request, Deadline deadline) {
+  auto const now = steady_clock::now();
+  if (now - made_ > settling) settled_.store(true, std::memory_order_relaxed);
   {
     std::unique_lock lock{mutex_};
     if (broken_) {
@@ -120,18 +114,42 @@ void Line::start(std::string_view bytes, Request& request, Deadline now, Deadlin
       lock.unlock();
       return finish(request, Request::Fate::not_executed, why);
     }
+    last_word_ = now;
     auto const commands = request.replies_.size();
     Slot const slot{&request, bytes.size(), commands, commands, now};
-    if (writing_ || blocked_) {
+    if (writing_ || blocked_ || !queued_.empty() || is_better_held()) {
+      if (queued_.empty()) held_until_ = now + longest_hold;
       outbox_.append(bytes);
       queued_.push(slot);
-      return;
+      if (writing_ || blocked_ || is_better_held()) return;
+      take_outbox();
+      bytes = batch_;
+    } else {
+      pending_.push(slot);
+      pending_.back().ends_a_write = true;
+      ++unanswered_;
+      unsent_ = bytes.size();
     }
-    pending_.push(slot);
-    unsent_ = bytes.size();
     writing_ = sending_ = true;
   }
   write(bytes, deadline);
+}
+
+bool Line::is_better_held() const noexcept {
+  return unanswered_ >= enough_writes && pending_.size() >= enough_commands;
+}
+
+/// Whether there are words that nobody is about to write.
+bool Line::is_held() const noexcept { return !queued_.empty() && !writing_ && !blocked_; }
+
+void Line::take_outbox() {
+  batch_.clear();
+  for (auto const& slot : queued_.all()) pending_.push(slot);
+  queued_.clear();
+  batch_.swap(outbox_);
+  pending_.back().ends_a_write = true;
+  ++unanswered_;
+  unsent_ = batch_.size();
 }
 
 /// With the writer's role: `rest`, and what others leave meanwhile. What the socket does not take
@@ -149,15 +167,12 @@ void Line::write(std::string_view rest, Deadline deadline) {
       std::lock_guard const guard{mutex_};
       if (!over_) unsent_ -= sent;
       if (rest.empty() || broken_) {
-        batch_.clear();
         if (outbox_.empty() || broken_) {
+          batch_.clear();
           writing_ = sending_ = false;
           return;
         }
-        batch_.swap(outbox_);
-        for (auto const& slot : queued_.all()) pending_.push(slot);
-        queued_.clear();
-        unsent_ = batch_.size();
+        take_outbox();
         rest = batch_;
         continue;
       }
@@ -182,6 +197,20 @@ void Line::write(std::string_view rest, Deadline deadline) {
   }
 }
 
+void Line::write_what_is_held(Deadline deadline) noexcept {
+  try {
+    {
+      std::lock_guard const guard{mutex_};
+      if (!is_held() || broken_) return;
+      take_outbox();
+      writing_ = sending_ = true;
+    }
+    write(batch_, deadline);
+  } catch (std::exception const& fault) {  // out of memory
+    stop_writing(fault.what());
+  }
+}
+
 /// By who reads: goes on with what a writer had no time for.
 void Line::write_what_was_left() {
   {
@@ -197,17 +226,20 @@ void Line::write_what_was_left() {
 void Line::await(Call& call, Deadline deadline) {
   while (!call.is_done()) {
     bool leads = false;
+    auto until = deadline;
     {
       std::lock_guard const guard{mutex_};
       if (reader_ == nullptr && !over_) reader_ = &call;
       leads = reader_ == &call;
+      if (is_held()) until = std::min(until, held_until_);
     }
     if (leads) {
       read_for_all(call, deadline);
       hand_on_reading(call);
       if (!call.is_done()) return withdraw(call);
-    } else if (!call.sleep(deadline)) {
-      return withdraw(call);
+    } else if (!call.sleep(until)) {
+      if (steady_clock::now() >= deadline) return withdraw(call);
+      write_what_is_held(deadline);
     }
   }
 }
@@ -218,17 +250,20 @@ void Line::read_for_all(Call const& call, Deadline deadline) {
     for (bool late = false, more = false;;) {
       deliver();
       if (call.is_done() || late) return;
-      short events = POLLIN;
+      auto const now = steady_clock::now();
+      // In slices: a writer may leave us its rest meanwhile.
+      auto until = more ? Deadline::min() : std::min(deadline, now + milliseconds{20});
+      pollfd socket{wire_->descriptor(), POLLIN, 0};
+      bool held = false;
       {
         std::lock_guard const guard{mutex_};
-        if (blocked_) events = POLLIN | POLLOUT;
+        if (blocked_) socket.events = POLLIN | POLLOUT;
+        held = is_held();
+        if (held) until = std::min(until, held_until_);
       }
-      pollfd socket{wire_->descriptor(), events, 0};
-      // In slices: a writer may leave us its rest meanwhile.
-      auto const now = steady_clock::now();
-      auto const until = more ? Deadline::min() : std::min(deadline, now + milliseconds{20});
-      (void)poll_until(&socket, 1, until);
+      bool const ready = poll_until(&socket, 1, until);
       late = now >= deadline;
+      if (!ready && held) write_what_is_held(deadline);
       if ((socket.revents & POLLOUT) != 0) write_what_was_left();
       if (more || (socket.revents & ~POLLOUT) != 0) more = wire_->read_what_is_here();
     }
@@ -241,7 +276,9 @@ void Line::read_for_all(Call const& call, Deadline deadline) {
 void Line::deliver() {
   while (auto reply = wire_->parse_answer()) heard_.push_back(std::move(*reply));
   if (heard_.empty()) return;
+  ended_.reserve(heard_.size());
   bool unasked = false;
+  bool held_no_longer = false;
   {
     std::lock_guard const guard{mutex_};
     for (auto& reply : heard_) {
@@ -254,10 +291,13 @@ void Line::deliver() {
         slot.request->replies_[slot.request->taken_++] = std::move(reply);
       if (--slot.unanswered > 0) continue;
       if (slot.request != nullptr) ended_.push_back(slot.request);
+      if (slot.ends_a_write) --unanswered_;
       pending_.pop();
     }
+    held_no_longer = is_held() && !is_better_held();
   }
   heard_.clear();
+  if (held_no_longer) write_what_is_held(Deadline::min());
   for (auto* const request : ended_) finish(*request, Request::Fate::answered, {});
   ended_.clear();
   if (unasked) {
@@ -267,22 +307,75 @@ void Line::deliver() {
 }
 
 void Line::hand_on_reading(Call const& from) noexcept {
-  std::lock_guard const guard{mutex_};
-  if (reader_ != &from) return;
-  reader_ = nullptr;
-  // Who came last has the longest to wait: it will have the most to hand out before its own.
-  for (auto* const slots : {&queued_, &pending_}) {
-    auto const all = slots->all();
-    auto const found = std::find_if(all.rbegin(), all.rend(), [&](Slot const& slot) {
-      return slot.request != nullptr && slot.request != &from && slot.request->can_lead();
-    });
-    if (found == all.rend()) continue;
-    reader_ = static_cast<Call const*>(found->request);
-    return found->request->lead();
+  {
+    std::lock_guard const guard{mutex_};
+    if (reader_ != &from) return;
+    reader_ = nullptr;
+    if (pending_.empty() && queued_.empty()) return;
+    // Who came last has the longest to wait: it will have the most to hand out before its own.
+    for (auto* const slots : {&queued_, &pending_}) {
+      auto const all = slots->all();
+      auto const found = std::find_if(all.rbegin(), all.rend(), [&](Slot const& slot) {
+        return slot.request != &from && slot.is_awaited();
+      });
+      if (found == all.rend()) continue;
+      reader_ = static_cast<Call const*>(found->request);
+      return found->request->lead();
+    }
+    if (&from == &attendant_ || std::exchange(attended_, true)) return;
   }
+  call_attendant_();
+}
+
+// -- the attendant --------------------------------------------------------------------------------
+
+pollfd Line::unattended() noexcept {
+  std::lock_guard const guard{mutex_};
+  attended_ = reader_ == nullptr && !over_ && !(pending_.empty() && queued_.empty());
+  if (!attended_) return {-1, 0, 0};
+  return {wire_->descriptor(), static_cast<short>(blocked_ ? POLLIN | POLLOUT : POLLIN), 0};
+}
+
+void Line::attend() noexcept {
+  {
+    std::lock_guard const guard{mutex_};
+    if (reader_ != nullptr || over_) return;
+    reader_ = &attendant_;
+  }
+  try {
+    write_what_was_left();
+    auto const enough = steady_clock::now() + one_sitting;
+    for (bool more = true; more && steady_clock::now() < enough;) {
+      more = wire_->read_what_is_here();
+      deliver();
+    }
+  } catch (std::exception const& fault) {
+    give_up(fault.what());
+  }
+  hand_on_reading(attendant_);
+}
+
+Line::Health Line::examine(Deadline now, milliseconds long_silence) noexcept {
+  {
+    std::lock_guard const guard{mutex_};
+    if (pending_.empty() && queued_.empty()) {
+      bool const silent = !broken_ && now - last_word_ >= long_silence;
+      return {silent, (silent ? now : last_word_) + long_silence};
+    }
+    if (pending_.empty() || pending_.front().is_awaited()) return {false, now + long_silence};
+    if (!is_overdue(now)) return {false, pending_.front().since + patience()};
+    if (reader_ != nullptr) return {false, now + long_silence};  // it notices itself
+  }
+  give_up(fmt::format("tandem: waiting for {} to answer: timeout", options_.endpoint()));
+  return {false, now + long_silence};
 }
 
 // -- ends -----------------------------------------------------------------------------------------
+
+Line::~Line() {
+  give_up(fmt::format("tandem: waiting for {} to answer: its connection was given up",
+                      options_.endpoint()));
+}
 
 void Line::finish(Request& request, Request::Fate fate, std::string const& why) noexcept {
   request.fate_ = fate;

@@ -1,110 +1,83 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
-#include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include <tandem/core/command.hpp>
 #include <tandem/core/options.hpp>
 #include <tandem/core/reply.hpp>
 
+#include "core/request.hpp"
 #include "core/wire.hpp"
 
 namespace tandem::detail {
 
-/// Commands on their way over a Line, and what became of them.
-///
-/// `finished` is told of the end, once, on whichever thread read the last reply or noticed the
-/// fault, with no lock held: a thread sleeps for it (`Call`), a callback may be called by it.
-class Request {
- public:
-  enum class Fate { open, answered, not_executed, in_doubt };
-
-  /// One reply of `replies` for each command.
-  explicit Request(std::span<Reply> replies) noexcept : replies_{replies} {}
-  Request(Request const&) = delete;
-  Request& operator=(Request const&) = delete;
-
-  [[nodiscard]] Fate fate() const noexcept { return fate_; }
-  [[nodiscard]] std::string const& why() const noexcept { return why_; }  ///< of what failed
-
- protected:
-  virtual ~Request() = default;
-  virtual void finished() noexcept = 0;
-  /// Whether a thread waits for it that can read for others too.
-  [[nodiscard]] virtual bool can_lead() const noexcept { return false; }
-  /// It has the reader's role now.
-  virtual void lead() noexcept {}
-
- private:
-  friend class Line;
-
-  std::span<Reply> replies_;
-  std::size_t taken_ = 0;
-  Fate fate_ = Fate::open;
-  std::string why_{};
-};
-
-/// A request that its caller's thread waits for.
-class Call final : public Request {
- public:
-  using Request::Request;
-
- private:
-  friend class Line;
-  enum State : std::uint32_t { running, asleep, leading, done };
-
-  void finished() noexcept override { wake(done); }
-  [[nodiscard]] bool can_lead() const noexcept override { return true; }
-  void lead() noexcept override {
-    was_told_to_lead_ = true;
-    wake(leading);
-  }
-
-  void wake(State state) noexcept;
-  /// Until it is woken; false at the deadline.
-  bool sleep(Deadline deadline) noexcept;
-  void sleep_until_done() noexcept;
-  [[nodiscard]] bool is_done() const noexcept {
-    return state_.load(std::memory_order_acquire) == done;
-  }
-
-  std::atomic<std::uint32_t> state_{running};
-  bool was_told_to_lead_ = false;  // guarded by the line's mutex
-};
-
 /// One connection that many threads talk over at once, without a thread of its own.
 ///
 /// Who speaks while another is speaking leaves its words with that one, to go out with its next
-/// write. Of those who wait for replies one reads, for all of them; the rest sleep. When its own
-/// reply is in, it hands the reading on. So a thread alone sends and receives as if the connection
-/// were its own, and sixteen share each system call.
+/// write; and so does who speaks while two writes are unanswered: its words go out with the others'
+/// when a reply comes. Of those who wait for replies one reads, for all of them; the rest sleep.
+/// When its own reply is in, it hands the reading on. So a thread alone sends and receives as if the
+/// connection were its own, and sixteen share each system call.
 ///
 /// A request whose caller gives up leaves a gap that its late reply falls into: the connection
 /// stays good for the others. It is given up as a whole when something goes wrong with it, or when
-/// a reply is late by a whole Options::command_timeout.
+/// a reply that nobody waits for any more is late by a whole Options::command_timeout.
+///
+/// Where replies are to come and no caller waits for any, somebody else is called to read them (see
+/// `attend`).
 ///
 /// Threads: safe from several.
 /// Source:  the idea is leader/followers (Schmidt et al., 2000), with flat combining (Hendler et
-///          al., 2010) of the writes.
+///          al., 2010) of the writes and Nagle's rule (RFC 896) for when they leave.
 class Line {
  public:
-  Line(Options const& options, std::unique_ptr<Wire> wire)
-      : options_{options}, wire_{std::move(wire)} {}
+  /// `call_attendant` is called, with no lock held, when replies are to come that nobody reads.
+  Line(
+      Options const& options, std::unique_ptr<Wire> wire,
+      std::function<void()> call_attendant = [] {})
+      : options_{options}, wire_{std::move(wire)}, call_attendant_{std::move(call_attendant)} {}
+  /// What is still to be answered is in doubt.
+  ~Line();
   Line(Line const&) = delete;
   Line& operator=(Line const&) = delete;
 
   /// Sends `bytes`, the commands of `request`, and waits for the end of it: until `deadline`.
   void exchange(std::string_view bytes, Call& call, Deadline deadline);
 
+  /// Sends them, or leaves them to go out with the next write, and waits for nothing. False, and
+  /// nothing done, when so much is under way already that who posts more must wait.
+  [[nodiscard]] bool post(std::string_view bytes, Request& request);
+
   /// Whether the next request may go over it. An idle line is looked at: has the server hung up?
   [[nodiscard]] bool usable() noexcept;
+  /// Whether replies are to come that somebody wants, other than this thread.
+  [[nodiscard]] bool owes() noexcept;
+  /// Whether it has been in use for a while, so that it is worth while to see to its health.
+  [[nodiscard]] bool is_settled() const noexcept {
+    return settled_.load(std::memory_order_relaxed);
+  }
+
+  // -- for the attendant: a thread that has time when no caller does --
+
+  /// What to poll the line for: none while a caller reads, or there is nothing to come.
+  [[nodiscard]] pollfd unattended() noexcept;
+  /// Reads and writes what can be without waiting, unless a caller does.
+  void attend() noexcept;
+  struct Health {
+    bool silent;  // nothing is under way, and nothing was for a while: a PING would tell
+    Deadline look_again;
+  };
+  /// Gives the line up where something is late.
+  [[nodiscard]] Health examine(Deadline now, std::chrono::milliseconds long_silence) noexcept;
 
  private:
   struct Slot {
@@ -113,7 +86,11 @@ class Line {
     std::size_t commands;
     std::size_t unanswered;  // of them
     Deadline since;
+    bool ends_a_write = false;
 
+    [[nodiscard]] bool is_awaited() const noexcept {
+      return request != nullptr && request->is_awaited();
+    }
     /// Whether the server may have executed some of it although it never got the last so many
     /// bytes. It executes a command once it has read all of it.
     [[nodiscard]] bool may_be_executed_without(std::size_t missing) const noexcept {
@@ -127,7 +104,9 @@ class Line {
     void pop() noexcept;
     void clear() noexcept { slots_.clear(), first_ = 0; }
     [[nodiscard]] bool empty() const noexcept { return first_ == slots_.size(); }
+    [[nodiscard]] std::size_t size() const noexcept { return slots_.size() - first_; }
     [[nodiscard]] Slot& front() noexcept { return slots_[first_]; }
+    [[nodiscard]] Slot& back() noexcept { return slots_.back(); }
     [[nodiscard]] std::span<Slot> all() noexcept { return std::span{slots_}.subspan(first_); }
     void erase(Slot const* slot) noexcept { slots_.erase(slots_.begin() + (slot - slots_.data())); }
 
@@ -136,38 +115,52 @@ class Line {
     std::size_t first_ = 0;
   };
 
-  void start(std::string_view bytes, Request& request, Deadline now, Deadline deadline);
+  void start(std::string_view bytes, Request& request, Deadline deadline);
+  [[nodiscard]] bool is_better_held() const noexcept;
+  [[nodiscard]] bool is_held() const noexcept;
+  void take_outbox();
   void write(std::string_view rest, Deadline deadline);
+  void write_what_is_held(Deadline deadline) noexcept;
   void write_what_was_left();
   void await(Call& call, Deadline deadline);
   void read_for_all(Call const& call, Deadline deadline);
   void deliver();
   void hand_on_reading(Call const& from) noexcept;
   void withdraw(Call& call);
+  [[nodiscard]] std::chrono::milliseconds patience() const noexcept;
+  [[nodiscard]] bool is_overdue(Deadline now) noexcept;
   void give_up(std::string const& why) noexcept;
   void stop_writing(std::string const& why) noexcept;
   static void finish(Request& request, Request::Fate fate, std::string const& why) noexcept;
 
   Options const& options_;
   std::unique_ptr<Wire> wire_;
+  std::function<void()> const call_attendant_;
+  Deadline const made_ = std::chrono::steady_clock::now();
+  std::atomic<bool> settled_ = false;
 
   std::mutex mutex_{};   // guards all but what belongs to the roles
   bool broken_ = false;  // nothing more goes out
   bool over_ = false;    // and nothing comes in
   std::string why_broken_{};
-  Slots pending_{};         // sent, or being sent: their replies come in this order
-  Slots queued_{};          // in outbox_
-  std::string outbox_{};    // what goes out with the next write
-  bool writing_ = false;    // somebody has the writer's role
-  bool sending_ = false;    // and is at it: some of unsent_ may be out already
-  bool blocked_ = false;    // nobody has it, but batch_ is not out: who reads goes on writing
-  std::size_t unsent_ = 0;  // of the last bytes of pending_
+  Slots pending_{};             // sent, or being sent: their replies come in this order
+  Slots queued_{};              // in outbox_
+  std::string outbox_{};        // what goes out with the next write
+  std::size_t unanswered_ = 0;  // writes: some of their replies are to come
+  Deadline held_until_{};       // when a caller's words in outbox_ go out without a reply, too
+  Deadline last_word_ = made_;  // of ours
+  bool writing_ = false;        // somebody has the writer's role
+  bool sending_ = false;        // and is at it: some of unsent_ may be out already
+  bool blocked_ = false;        // nobody has it, but batch_ is not out: who reads goes on writing
+  std::size_t unsent_ = 0;      // of the last bytes of pending_
   Call const* reader_ = nullptr;
+  bool attended_ = false;  // the attendant has been called, or polls
 
   std::string batch_{};  // the writer's
 
-  std::vector<Reply> heard_{};     // the reader's
-  std::vector<Request*> ended_{};  // the reader's
+  std::vector<Reply> heard_{};                // the reader's
+  std::vector<Request*> ended_{};             // the reader's
+  Call const attendant_{std::span<Reply>{}};  // stands for it in reader_
 };
 
 }  // namespace tandem::detail

@@ -35,11 +35,23 @@ std::shared_ptr<Line> SharedLine::get(Deadline deadline) {
   return connect(deadline);
 }
 
+std::shared_ptr<Line> SharedLine::current() {
+  std::lock_guard const guard{mutex_};
+  return line_;
+}
+
+void SharedLine::drop() {
+  std::shared_ptr<Line> old;  // destroyed outside the lock
+  std::lock_guard const guard{mutex_};
+  old.swap(line_);
+}
+
 std::shared_ptr<Line> SharedLine::connect(Deadline deadline) {
   std::shared_ptr<Line> made;
   std::exception_ptr refusal;
   try {
-    made = std::make_shared<Line>(options_, connect_patiently(options_, deadline, waiting_));
+    made = std::make_shared<Line>(options_, connect_patiently(options_, deadline, waiting_),
+                                  call_attendant_);
   } catch (...) {
     refusal = std::current_exception();
   }

@@ -2,8 +2,10 @@
 
 #include <condition_variable>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "core/line.hpp"
 
@@ -15,15 +17,22 @@ namespace tandem::detail {
 /// Threads: safe from several.
 class SharedLine {
  public:
-  explicit SharedLine(Options const& options) : options_{options} {}
+  /// `call_attendant` as in Line.
+  SharedLine(Options const& options, std::function<void()> call_attendant)
+      : options_{options}, call_attendant_{std::move(call_attendant)} {}
 
   /// Errors:  Unreachable; the ServerError that refuses the handshake.
   [[nodiscard]] std::shared_ptr<Line> get(Deadline deadline);
+  /// The one there is, good or not; none when nobody has spoken yet.
+  [[nodiscard]] std::shared_ptr<Line> current();
+  /// Lets go of it.
+  void drop();
 
  private:
   [[nodiscard]] std::shared_ptr<Line> connect(Deadline deadline);
 
   Options const& options_;
+  std::function<void()> call_attendant_;
   CallerWaits waiting_{};
   std::mutex mutex_{};
   std::condition_variable changed_{};

@@ -78,6 +78,8 @@ class CommandBuffer {
     bytes_.clear();
     count_ = 0;
     may_block_ = false;
+    changes_connection_ = {};
+    in_multi_ = false;
   }
 
   [[nodiscard]] std::string_view bytes() const noexcept { return bytes_; }
@@ -92,11 +94,25 @@ class CommandBuffer {
   /// Source:  redis.io/commands, "@blocking".
   [[nodiscard]] bool may_block() const noexcept { return may_block_; }
 
+  /// The first of them that would leave its connection other than it was (SELECT, SUBSCRIBE, CLIENT
+  /// REPLY ...), which a `Client` refuses: others speak over the same one. Empty: none would. MULTI
+  /// with its EXEC is none.
+  ///
+  /// Source:  redis.io/commands, "@connection", "@transaction", "@pubsub".
+  [[nodiscard]] std::string_view changes_connection() const noexcept {
+    return changes_connection_.empty() && in_multi_ ? "MULTI without EXEC" : changes_connection_;
+  }
+
  private:
   std::string bytes_{};
   std::size_t count_ = 0;
-  bool name_is_next_ = false;
+  void take_note_of_name(std::string_view name) noexcept;
+
+  std::size_t words_ = 0;         // of the command that is open
+  std::string_view container_{};  // its name, where the next word decides what it is
   bool may_block_ = false;
+  bool in_multi_ = false;
+  std::string_view changes_connection_{};
 };
 
 }  // namespace tandem
