@@ -5,6 +5,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include <fmt/core.h>
 
@@ -83,17 +84,24 @@ class Core::Way {
   }
 
   void exchange(CommandBuffer const& commands, std::span<Reply> replies) const {
-    if (lease_) {
-      lease_->wire().send(commands, deadline_);
-      for (auto& reply : replies) reply = lease_->wire().receive_answer(deadline_);
+    auto const named = [&](std::string_view why) {
+      return fmt::format("{} ({})", why, describe(commands));
+    };
+    if (!lease_) {
+      Call call{replies};
+      line_->exchange(commands.bytes(), call, deadline_);
+      if (call.fate() == Request::Fate::in_doubt) throw InDoubt{named(call.why())};
+      if (call.fate() == Request::Fate::not_executed) throw Unreachable{named(call.why())};
       return;
     }
-    Call call{replies};
-    line_->exchange(commands.bytes(), call, deadline_);
-    if (call.fate() == Request::Fate::answered) return;
-    auto const why = fmt::format("{} ({})", call.why(), describe(commands));
-    if (call.fate() == Request::Fate::in_doubt) throw InDoubt{why};
-    throw Unreachable{why};
+    try {
+      lease_->wire().send(commands, deadline_);
+      for (auto& reply : replies) reply = lease_->wire().receive_answer(deadline_);
+    } catch (InDoubt const& fault) {
+      throw InDoubt{named(fault.what())};
+    } catch (Unreachable const& fault) {
+      throw Unreachable{named(fault.what())};
+    }
   }
 
  private:
@@ -151,6 +159,7 @@ void Core::post(CommandBuffer const& command) {
 }
 
 Reply Core::ask(CommandBuffer const& command, Deadline deadline, Repeat repeat, Doubt& doubt) {
+  refuse_what_changes_the_connection(command);
   Backoff backoff = between_tries();
   for (;;) {
     try {

@@ -166,5 +166,51 @@ TEST(CommandTest, CommandWithoutANameIsRefused) {
   EXPECT_EQ(buffer.count(), 0U);
 }
 
+// ---- What it may do to others on its connection ----
+
+CommandBuffer commands(std::initializer_list<std::vector<std::string>> list) {
+  CommandBuffer out;
+  for (auto const& words : list) {
+    out.add(std::vector<Argument>(words.begin(), words.end()));
+  }
+  return out;
+}
+
+TEST(CommandBufferTest, KnowsWhatWouldChangeTheConnection) {
+  for (char const* name :
+       {"AUTH",       "HELLO",        "SELECT",     "RESET",        "QUIT",      "MONITOR",
+        "WATCH",      "UNWATCH",      "EXEC",       "DISCARD",      "SUBSCRIBE", "UNSUBSCRIBE",
+        "SSUBSCRIBE", "SUNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "READONLY",  "READWRITE",
+        "ASKING",     "SYNC",         "PSYNC",      "REPLCONF"}) {
+    EXPECT_EQ(commands({{name, "x"}}).changes_connection(), name);
+    EXPECT_EQ(commands({{"PING"}, {name}, {"GET", "k"}}).changes_connection(), name);
+  }
+  EXPECT_EQ(commands({{"select", "1"}}).changes_connection(), "SELECT");
+  EXPECT_EQ(commands({{"Client", "reply", "OFF"}}).changes_connection(), "CLIENT REPLY");
+  EXPECT_EQ(commands({{"CLIENT", "TRACKING", "ON"}}).changes_connection(), "CLIENT TRACKING");
+  EXPECT_EQ(commands({{"SCRIPT", "DEBUG", "YES"}}).changes_connection(), "SCRIPT DEBUG");
+}
+
+TEST(CommandBufferTest, KnowsWhatLeavesTheConnectionAsItWas) {
+  EXPECT_EQ(commands({{"GET", "SELECT"}, {"SET", "AUTH", "QUIT"}, {"CLIENT"}}).changes_connection(),
+            "");
+  EXPECT_EQ(commands({{"CLIENT", "ID"}, {"CLIENT", "LIST"}, {"CLIENT", "KILL", "REPLY"}})
+                .changes_connection(),
+            "");
+  EXPECT_EQ(commands({{"SCRIPT", "LOAD", "DEBUG"}, {"DEBUG", "SLEEP"}}).changes_connection(), "");
+}
+
+TEST(CommandBufferTest, TransactionInOnePieceLeavesTheConnectionAsItWas) {
+  EXPECT_EQ(commands({{"MULTI"}, {"INCR", "a"}, {"EXEC"}}).changes_connection(), "");
+  EXPECT_EQ(commands({{"MULTI"}, {"DISCARD"}, {"MULTI"}, {"EXEC"}}).changes_connection(), "");
+  EXPECT_EQ(commands({{"MULTI"}, {"INCR", "a"}}).changes_connection(), "MULTI without EXEC");
+  EXPECT_EQ(commands({{"MULTI"}, {"EXEC"}, {"EXEC"}}).changes_connection(), "EXEC");
+  auto buffer = commands({{"MULTI"}});
+  buffer.append(commands({{"PING"}}));
+  EXPECT_EQ(buffer.changes_connection(), "MULTI without EXEC");
+  buffer.clear();
+  EXPECT_EQ(buffer.changes_connection(), "");
+}
+
 }  // namespace
 }  // namespace tandem

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <barrier>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -42,6 +43,8 @@ namespace {
 // ---- What this program counts: system calls and allocations ----
 
 std::atomic<long long> sends = 0;
+std::atomic<long long> bytes_sent = 0;
+std::atomic<long long> sends_turned_away = 0;  // the socket had no room
 std::atomic<long long> receives = 0;
 std::atomic<long long> bytes_alive = 0;
 thread_local long long allocations = 0;
@@ -53,6 +56,8 @@ thread_local std::function<void()> const* after_send = nullptr;
 extern "C" ssize_t send(int fd, void const* bytes, std::size_t size, int flags) {
   sends.fetch_add(1, std::memory_order_relaxed);
   auto const sent = ::syscall(SYS_sendto, fd, bytes, size, flags, nullptr, 0);
+  if (sent > 0) bytes_sent += sent;
+  if (sent < 0 && errno == EAGAIN) ++sends_turned_away;
   if (auto const* const then = std::exchange(after_send, nullptr)) (*then)();
   return sent;
 }
@@ -229,33 +234,51 @@ TEST_F(LineTest, RepliesLargerThanAnyBufferReachTheirCallers) {
 
 // ---- What it costs ----
 
-TEST_F(LineTest, ThreadAloneSendsOnceAndReceivesTwicePerCommand) {
-  Client redis{client()};
+/// System calls of each kind for one command of so many threads.
+struct Calls {
+  double sent;
+  double received;
+};
+Calls calls_per_command(Client& redis, int threads) {
   redis.command("INCR", "n");
   auto const sends_before = sends.load();
   auto const receives_before = receives.load();
   constexpr int count = 1000;
-  for (int i = 0; i < count; ++i) redis.command("INCR", "n");
-  EXPECT_LE(sends - sends_before, count);
-  EXPECT_LE(receives - receives_before, 2 * count) << "one of them looks whether it has hung up";
+  on_threads(threads, [&](int) {
+    for (int i = 0; i < count; ++i) redis.command("INCR", "n");
+  });
+  auto const commands = static_cast<double>(threads) * count;
+  return {static_cast<double>(sends - sends_before) / commands,
+          static_cast<double>(receives - receives_before) / commands};
+}
+
+TEST_F(LineTest, ThreadAloneSendsOnceAndReceivesTwicePerCommand) {
+  Client redis{client()};
+  auto const calls = calls_per_command(redis, 1);
+  EXPECT_LE(calls.sent, 1);
+  EXPECT_LE(calls.received, 2) << "one of them looks whether it has hung up";
 }
 
 TEST_F(LineTest, ManyThreadsShareEachSystemCall) {
   Client redis{client()};
-  redis.command("INCR", "n");
-  auto const sends_before = sends.load();
-  auto const receives_before = receives.load();
-  constexpr int count = 1000;
-  on_threads(many, [&](int) {
-    for (int i = 0; i < count; ++i) redis.command("INCR", "n");
-  });
-  auto const per_command = [](long long calls) {
-    return static_cast<double>(calls) / (many * count);
-  };
-  auto const sent = per_command(sends - sends_before);
-  auto const received = per_command(receives - receives_before);
-  std::printf("system calls per command: %.3f send + %.3f recv\n", sent, received);
-  EXPECT_LE(sent + received, 1.5) << "a connection for each thread pays 2";
+  double least = 2;
+  for (int i = 0; i < 5 && least > 0.5; ++i) {  // who runs when is the machine's to say
+    auto const [sent, received] = calls_per_command(redis, many);
+    std::printf("system calls per command: %.3f send + %.3f recv\n", sent, received);
+    least = std::min(least, sent + received);
+  }
+  EXPECT_LE(least, 0.5) << "a connection for each thread pays 2";
+}
+
+TEST_F(LineTest, PostsShareEachSystemCall) {
+  Client redis{client()};
+  redis.post("INCR", "n");
+  auto const before = sends.load();
+  constexpr int count = 10'000;
+  for (int i = 0; i < count; ++i) redis.post("INCR", "n");
+  EXPECT_EQ(redis.command("GET", "n").as<int>(), count + 1);
+  std::printf("send per post: %.3f\n", static_cast<double>(sends - before) / count);
+  EXPECT_LT(sends - before, count * 3 / 4);
 }
 
 TEST_F(LineTest, CommandAllocatesNothing) {
@@ -290,6 +313,36 @@ TEST_F(LineTest, LateReplyGoesToNobodyAndTheNextQuestionGetsItsOwn) {
   }
   EXPECT_EQ(connections("late"), 1);
   EXPECT_EQ(connections_made(), made_before);
+}
+
+TEST_F(LineTest, LateReplyIsReadAlthoughNobodyCallsAnyMore) {
+  Client redis{client("?command_timeout=60s")};
+  redis.post("PING");
+  redis.command("PING");
+  server_.pause();
+  EXPECT_THROW(ask(redis, 30ms, "ECHO", "late"), InDoubt);
+  auto const before = receives.load();
+  server_.resume();
+  EXPECT_TRUE(eventually([&] { return receives > before; }));
+}
+
+TEST_F(LineTest, WordsThatAreHeldGoOutThoughNoReplyComes) {
+  OwnLine line{server_.url()};
+  line.exchange(command("PING"));
+  server_.pause();
+  auto const before = bytes_sent.load();
+  std::thread threads{[&] {
+    on_threads(many, [&](int thread) {
+      EXPECT_EQ(line.exchange(command("ECHO", thread)).replies.at(0).as<int>(), thread);
+    });
+  }};
+  // All of it, before anything is answered.
+  long long expected = 0;
+  for (int i = 0; i < many; ++i)
+    expected += static_cast<long long>(command("ECHO", i).bytes().size());
+  EXPECT_TRUE(eventually([&] { return bytes_sent - before == expected; }));
+  server_.resume();
+  threads.join();
 }
 
 TEST_F(LineTest, ReaderWhoseTimeIsOverHandsTheReadingOn) {
@@ -444,10 +497,12 @@ TEST_F(LineTest, WhatWasNotSentWholeWhenTheConnectionEndedWasNotExecuted) {
     OwnLine line{server_.url()};
     auto const id = line.exchange(command("CLIENT", "ID")).replies.at(0).as<long long>();
     server_.pause();
+    auto const turned_away = sends_turned_away.load();
     std::thread killer{[&] {
-      std::this_thread::sleep_for(50ms);  // the socket's buffers fill
+      EXPECT_TRUE(eventually([&] { return sends_turned_away > turned_away; }));
+      auto const sent = sends.load();
       std::thread resumer{[&] {
-        std::this_thread::sleep_for(10ms);
+        EXPECT_TRUE(eventually([&] { return sends > sent; }));  // it is before what is on its way
         server_.resume();
       }};
       own_.command("CLIENT", "KILL", "ID", id);
