@@ -10,8 +10,11 @@ namespace tandem {
 
 Client::Client(std::string_view url) : Client{Options::from_url(url)} {}
 
-Client::Client(Options options)
-    : Conversation{std::make_shared<detail::Core>(std::move(options))} {}
+Client::Client(Options options) : Conversation{std::make_shared<detail::Core>(std::move(options))} {
+  if (this->options().strict) core().connect();
+}
+
+Inspection Client::inspect(std::string_view key) { return core().inspect(key); }
 
 void Client::post_words(std::span<Argument const> words) {
   detail::ScratchCommand const command;

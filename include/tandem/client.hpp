@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include <tandem/core/conversation.hpp>
+#include <tandem/core/inspection.hpp>
 
 namespace tandem {
 
@@ -37,7 +38,8 @@ class Core;
 /// EXEC in the same pipeline ...) throws std::invalid_argument: there are options, `transaction`
 /// and the primitives for it, and `Connection`.
 ///
-/// Errors:  the constructor throws std::invalid_argument before any I/O.
+/// Errors:  the constructor throws std::invalid_argument before any I/O; with Options::strict also
+///          Unreachable and UnsafeServer.
 /// Threads: safe from several, also the same handle.
 class Client : public Conversation {
  public:
@@ -70,6 +72,21 @@ class Client : public Conversation {
 
   /// The same for a number of words that is known only at run time.
   void post_words(std::span<Argument const> words);
+
+  /// Looks at the server: what it is, and what about it endangers what is kept there (evicted locks,
+  /// nothing saved, commands that are denied).
+  ///
+  ///     for (auto const& danger : redis.inspect("orders:42").dangers) log(danger);
+  ///
+  /// Permissions are tried on `key`, which is not touched: give one as your own are named where a
+  /// user's permissions are by key.
+  ///
+  /// To be told without asking: Options::on_warning, Options::strict.
+  ///
+  /// Cost:    1 round trip: TIME, INFO, CONFIG GET save, ACL WHOAMI, EVAL. What of it is denied is
+  ///          said among the notes.
+  /// Errors:  Unreachable.
+  [[nodiscard]] Inspection inspect(std::string_view key = "tandem");
 
   /// For primitives: the core that this handle shares.
   [[nodiscard]] detail::Core& core() const noexcept;

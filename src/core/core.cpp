@@ -11,6 +11,7 @@
 
 #include "core/backoff.hpp"
 #include "core/describe.hpp"
+#include "core/inspection.hpp"
 
 namespace tandem::detail {
 namespace {
@@ -207,6 +208,12 @@ std::vector<Reply> Core::ask_all(CommandBuffer const& commands, Deadline deadlin
     }
     poll_until(nullptr, 0, std::min(deadline, steady_clock::now() + backoff.pause()));
   }
+}
+
+Inspection Core::inspect(std::string_view key) {
+  auto const until = deadline();
+  auto lease = borrow(until);
+  return detail::inspect(lease.wire(), *options_, key, until);
 }
 
 WireLease Core::borrow(Deadline deadline) { return process().pool.borrow(deadline); }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <tandem/core/channel.hpp>
+#include <tandem/core/inspection.hpp>
 
 #include "core/attendant.hpp"
 #include "core/events.hpp"
@@ -34,6 +35,12 @@ class Core final : public Channel {
   [[nodiscard]] std::vector<Reply> ask_all(CommandBuffer const& commands,
                                            Deadline deadline) override;
   [[nodiscard]] WireLease borrow(Deadline deadline) override;
+
+  /// Connects, if nobody has. Throws what refuses it.
+  void connect() { (void)process().line.get(deadline()); }
+
+  /// Looks at the server, and at what may be done with `key`, over a connection of its own.
+  [[nodiscard]] Inspection inspect(std::string_view key);
 
   /// Sends the one command in `command`, whose reply nobody waits for: Options::on_error is told when
   /// it fails. Throws Unreachable when it could not be sent.

@@ -15,7 +15,7 @@ constexpr std::string_view accepted =
     "accepted are redis://[[user]:password@]host[:port][/database], the same with rediss:// for "
     "TLS, and "
     "unix:///path/to/socket, each with ?option=value&... (db, name, protocol, connect_timeout, "
-    "command_timeout; "
+    "command_timeout, strict; "
     "for rediss also ca, cert, key, server_name, verify)";
 
 constexpr std::chrono::milliseconds longest_timeout =
@@ -132,6 +132,13 @@ void read_address(Url const& url, std::string_view address, Options& out) {
   if (port) out.port = static_cast<std::uint16_t>(url.number("the port", *port, 1, 65535));
 }
 
+bool yes_or_no(Url const& url, std::string_view name, std::string_view raw) {
+  auto const value = url.decode(raw);
+  if (value != "yes" && value != "no")
+    url.refuse(fmt::format("{} is \"{}\", not yes or no", name, url.shown(raw)));
+  return value == "yes";
+}
+
 bool read_tls_parameter(Url const& url, std::string_view name, std::string_view raw,
                         TlsOptions& out) {
   auto const value = url.decode(raw);
@@ -144,9 +151,7 @@ bool read_tls_parameter(Url const& url, std::string_view name, std::string_view 
   } else if (name == "server_name") {
     out.server_name = value;
   } else if (name == "verify") {
-    if (value != "yes" && value != "no")
-      url.refuse(fmt::format("verify is \"{}\", not yes or no", url.shown(raw)));
-    out.verify = value == "yes";
+    out.verify = yes_or_no(url, name, raw);
   } else {
     return false;
   }
@@ -164,6 +169,8 @@ void read_parameter(Url const& url, std::string_view name, std::string_view valu
     out.connect_timeout = url.duration("connect_timeout", value);
   } else if (name == "command_timeout") {
     out.command_timeout = url.duration("command_timeout", value);
+  } else if (name == "strict") {
+    out.strict = yes_or_no(url, name, value);
   } else if (!out.tls.enabled || !read_tls_parameter(url, name, value, out.tls)) {
     url.refuse(fmt::format("unknown option \"{}\"", url.shown(name)));
   }
@@ -278,6 +285,14 @@ void Options::report(Error const& error) const noexcept {
     }
   } catch (...) {
     // Reporting is the last resort already; there is nobody left to tell.
+  }
+}
+
+void Options::warn(std::string const& line) const noexcept {
+  try {
+    if (on_warning) on_warning(line);
+  } catch (...) {
+    // Whoever wants warnings has them; what it does with them is no fault of the call.
   }
 }
 

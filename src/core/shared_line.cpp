@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "core/connect.hpp"
+#include "core/inspection.hpp"
 
 namespace tandem::detail {
 
@@ -49,9 +50,11 @@ void SharedLine::drop() {
 std::shared_ptr<Line> SharedLine::connect(Deadline deadline) {
   std::shared_ptr<Line> made;
   std::exception_ptr refusal;
+  std::string warning;
   try {
-    made = std::make_shared<Line>(options_, connect_patiently(options_, deadline, waiting_),
-                                  call_attendant_);
+    auto wire = connect_patiently(options_, deadline, waiting_);
+    warning = look_at_server(*wire, deadline);
+    made = std::make_shared<Line>(options_, std::move(wire), call_attendant_);
   } catch (...) {
     refusal = std::current_exception();
   }
@@ -60,10 +63,23 @@ std::shared_ptr<Line> SharedLine::connect(Deadline deadline) {
     connecting_ = false;
     line_ = made;
     refusal_ = refusal;
+    if (refusal == nullptr && warned_ == warning) warning.clear();
+    if (!warning.empty()) warned_ = warning;
   }
   changed_.notify_all();
   if (refusal != nullptr) std::rethrow_exception(refusal);
+  if (!warning.empty()) options_.warn(warning);
   return made;
+}
+
+/// The warning about it, if there is something to be warned of.
+std::string SharedLine::look_at_server(Wire& wire, Deadline deadline) const {
+  if (!options_.strict && !options_.on_warning) return {};
+  auto const found = inspect(wire, options_, "tandem", deadline);
+  if (found.dangers.empty()) return {};
+  auto const warning = "tandem: " + found.line();
+  if (options_.strict) throw UnsafeServer{warning};
+  return warning;
 }
 
 }  // namespace tandem::detail

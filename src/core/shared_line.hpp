@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 
 #include "core/line.hpp"
@@ -12,7 +13,8 @@
 namespace tandem::detail {
 
 /// The line that all threads of a client talk over: made when it is needed, made anew when it is
-/// no longer good. One thread connects; the others wait for what comes of it.
+/// no longer good. One thread connects; the others wait for what comes of it. Where Options asks for
+/// it, the server is looked at before it is used.
 ///
 /// Threads: safe from several.
 class SharedLine {
@@ -21,7 +23,7 @@ class SharedLine {
   SharedLine(Options const& options, std::function<void()> call_attendant)
       : options_{options}, call_attendant_{std::move(call_attendant)} {}
 
-  /// Errors:  Unreachable; the ServerError that refuses the handshake.
+  /// Errors:  Unreachable; the ServerError that refuses the handshake; UnsafeServer.
   [[nodiscard]] std::shared_ptr<Line> get(Deadline deadline);
   /// The one there is, good or not; none when nobody has spoken yet.
   [[nodiscard]] std::shared_ptr<Line> current();
@@ -30,6 +32,7 @@ class SharedLine {
 
  private:
   [[nodiscard]] std::shared_ptr<Line> connect(Deadline deadline);
+  [[nodiscard]] std::string look_at_server(Wire& wire, Deadline deadline) const;
 
   Options const& options_;
   std::function<void()> call_attendant_;
@@ -39,6 +42,7 @@ class SharedLine {
   std::shared_ptr<Line> line_{};
   bool connecting_ = false;
   std::exception_ptr refusal_{};  // of the attempt that ended last
+  std::string warned_{};          // of the server that was connected to last
 };
 
 }  // namespace tandem::detail

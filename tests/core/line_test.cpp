@@ -25,6 +25,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -46,6 +47,7 @@ std::atomic<long long> sends = 0;
 std::atomic<long long> bytes_sent = 0;
 std::atomic<long long> sends_turned_away = 0;  // the socket had no room
 std::atomic<long long> receives = 0;
+std::atomic<long long> receives_in_background = 0;
 std::atomic<long long> bytes_alive = 0;
 thread_local long long allocations = 0;
 /// What happens between the next send of this thread and its return.
@@ -64,6 +66,12 @@ extern "C" ssize_t send(int fd, void const* bytes, std::size_t size, int flags) 
 
 extern "C" ssize_t recv(int fd, void* bytes, std::size_t size, int flags) {
   receives.fetch_add(1, std::memory_order_relaxed);
+  thread_local bool const in_background = [] {
+    char name[16] = "";
+    ::pthread_getname_np(::pthread_self(), name, sizeof name);
+    return std::string_view{name} == "tandem";
+  }();
+  if (in_background) receives_in_background.fetch_add(1, std::memory_order_relaxed);
   return ::syscall(SYS_recvfrom, fd, bytes, size, flags, nullptr, nullptr);
 }
 
@@ -321,9 +329,9 @@ TEST_F(LineTest, LateReplyIsReadAlthoughNobodyCallsAnyMore) {
   redis.command("PING");
   server_.pause();
   EXPECT_THROW(ask(redis, 30ms, "ECHO", "late"), InDoubt);
-  auto const before = receives.load();
+  auto const before = receives_in_background.load();
   server_.resume();
-  EXPECT_TRUE(eventually([&] { return receives > before; }));
+  EXPECT_TRUE(eventually([&] { return receives_in_background > before; }));
 }
 
 TEST_F(LineTest, WordsThatAreHeldGoOutThoughNoReplyComes) {

@@ -17,6 +17,7 @@ namespace tandem {
 /// | `Unreachable` | no         | yes                  | not executed: not sent, or not as a whole      |
 /// | `InDoubt`     | yes        | yes                  | sent, not answered: it may have happened       |
 /// | `ServerError` | no         | no                   | the server answered with an error              |
+/// | `UnsafeServer` | no        | no                   | Options::strict does not accept this server    |
 /// | `ShapeError`  | no         | no                   | the answer has another form than was asked for |
 /// | `CodecError`  | no         | no                   | the bytes are no value of the wanted type      |
 /// | `LockLost`    | no         | no                   | a hold ended before it was given back          |
@@ -71,6 +72,12 @@ class ServerError : public Error {
 
  private:
   std::string code_;
+};
+
+/// Options::strict, and the server may break a promise of tandem's: its text says how.
+class UnsafeServer : public Error {
+ public:
+  using Error::Error;
 };
 
 /// A reply was read as something it is not: an error in the program, or a foreign writer on the

@@ -65,6 +65,18 @@ struct Options {
   /// throws is swallowed. Empty: one line on standard error.
   std::function<void(Error const&)> on_error{};
 
+  /// Told, in one line, when the server may break a promise of tandem's: it may evict locks, saves
+  /// nothing, denies a command ... (see `Inspection`). The server is looked at whenever a `Client`
+  /// connects, and the line told when it is another than before. Called on the thread whose call
+  /// connected, with no internal lock held; what it throws is swallowed. Empty: nobody looks.
+  ///
+  /// Cost:    1 round trip for each time the client connects.
+  std::function<void(std::string const& line)> on_warning{};
+
+  /// Such a server is refused: a `Client` connects in its constructor, which throws UnsafeServer,
+  /// and so does a call that would have to connect to one later. URL: `strict=yes`.
+  bool strict = false;
+
   /// Reads a URL. Throws std::invalid_argument saying what was given and what is accepted.
   ///
   ///     redis://[[user]:password@]host[:port][/database][?option=value&...]
@@ -73,8 +85,8 @@ struct Options {
   ///     unix://[user]:password@/path/to/socket[?...]
   ///
   /// Options: `db`, `name`, `protocol` (2 or 3), `connect_timeout` and `command_timeout`
-  /// (milliseconds, or with a unit: `500ms`, `2s`), and for rediss `ca`, `cert`, `key`,
-  /// `server_name`, `verify` (yes or no). User, password, path and values are percent-decoded. An
+  /// (milliseconds, or with a unit: `500ms`, `2s`), `strict` (yes or no), and for rediss `ca`,
+  /// `cert`, `key`, `server_name`, `verify` (yes or no). User, password, path and values are percent-decoded. An
   /// IPv6 address stands in brackets: redis://[::1]:6379.
   [[nodiscard]] static Options from_url(std::string_view url);
 
@@ -86,6 +98,9 @@ struct Options {
 
   /// Hands `error` to `on_error`, or writes the line on standard error. Never throws.
   void report(Error const& error) const noexcept;
+
+  /// Hands `line` to `on_warning`, if there is one. Never throws.
+  void warn(std::string const& line) const noexcept;
 };
 
 }  // namespace tandem
