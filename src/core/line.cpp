@@ -12,13 +12,17 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// Two writes keep the server busy while the replies to the first are read; what is said meanwhile
-// goes out together. Below so many commands under way there is nothing to be gained, and a wake-up
-// to be lost. ARCHITECTURE.md has the figures.
+// Two writes keep the server busy while the replies to the first are read, and so do many commands
+// in one; what is said meanwhile goes out together. Below enough commands there is nothing to be
+// gained, and a wake-up to be lost. ARCHITECTURE.md has the figures.
 constexpr std::size_t enough_writes = 2;
 constexpr std::size_t enough_commands = 6;
+constexpr std::size_t many_commands = 8;
 // No longer than this for a reply that would let them go: on a slow network, a small part of it.
 constexpr auto longest_hold = microseconds{300};
+
+// A server that answered so shortly ago is taken to be there still: looking costs a system call.
+constexpr auto just_now = microseconds{50};
 
 // Who posts more than this waits until it is less.
 constexpr std::size_t most_under_way = 10'000;
@@ -72,6 +76,7 @@ bool Line::usable() noexcept {
   if (broken_) return false;
   if (pending_.empty()) {
     if (reader_ != nullptr || writing_) return true;
+    if (steady_clock::now() - heard_at_ < just_now) return true;
     broken_ = !wire_->is_quiet();
   } else {
     broken_ = is_overdue(steady_clock::now());
@@ -136,7 +141,8 @@ void Line::start(std::string_view bytes, Request& request, Deadline deadline) {
 }
 
 bool Line::is_better_held() const noexcept {
-  return unanswered_ >= enough_writes && pending_.size() >= enough_commands;
+  return (unanswered_ >= enough_writes && pending_.size() >= enough_commands) ||
+         pending_.size() >= many_commands;
 }
 
 /// Whether there are words that nobody is about to write.
@@ -250,26 +256,37 @@ void Line::read_for_all(Call const& call, Deadline deadline) {
     for (bool late = false, more = false;;) {
       deliver();
       if (call.is_done() || late) return;
-      auto const now = steady_clock::now();
-      // In slices: a writer may leave us its rest meanwhile.
-      auto until = more ? Deadline::min() : std::min(deadline, now + milliseconds{20});
-      pollfd socket{wire_->descriptor(), POLLIN, 0};
+      bool blocked = false;
       bool held = false;
+      auto until = deadline;
       {
         std::lock_guard const guard{mutex_};
-        if (blocked_) socket.events = POLLIN | POLLOUT;
+        blocked = blocked_;
         held = is_held();
         if (held) until = std::min(until, held_until_);
       }
-      bool const ready = poll_until(&socket, 1, until);
-      late = now >= deadline;
-      if (!ready && held) write_what_is_held(deadline);
-      if ((socket.revents & POLLOUT) != 0) write_what_was_left();
-      if (more || (socket.revents & ~POLLOUT) != 0) more = wire_->read_what_is_here();
+      late = steady_clock::now() >= deadline;
+      if (more || late) {
+        more = wire_->read_what_is_here();
+      } else if (blocked || held) {
+        more = wait_for_room_too(blocked, until);
+      } else {
+        more = wire_->read_patiently(deadline);
+      }
     }
   } catch (std::exception const& fault) {  // the network's, the server's, or out of memory
     give_up(fault.what());
   }
+}
+
+/// By who reads while words are to go out, `blocked` for want of room in the socket or held until
+/// then. Whether more is to be read.
+bool Line::wait_for_room_too(bool blocked, Deadline until) {
+  pollfd socket{wire_->descriptor(), static_cast<short>(blocked ? POLLIN | POLLOUT : POLLIN), 0};
+  bool const ready = poll_until(&socket, 1, until);
+  if (!blocked && !ready) write_what_is_held(Deadline::min());
+  if ((socket.revents & POLLOUT) != 0) write_what_was_left();
+  return (socket.revents & ~POLLOUT) != 0 && wire_->read_what_is_here();
 }
 
 /// Gives each reply that is here to who asked for it.
@@ -277,6 +294,7 @@ void Line::deliver() {
   while (auto reply = wire_->parse_answer()) heard_.push_back(std::move(*reply));
   if (heard_.empty()) return;
   ended_.reserve(heard_.size());
+  auto const now = steady_clock::now();
   bool unasked = false;
   bool held_no_longer = false;
   {
@@ -295,6 +313,7 @@ void Line::deliver() {
       pending_.pop();
     }
     held_no_longer = is_held() && !is_better_held();
+    heard_at_ = now;
   }
   heard_.clear();
   if (held_no_longer) write_what_is_held(Deadline::min());

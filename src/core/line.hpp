@@ -124,6 +124,7 @@ class Line {
   void write_what_was_left();
   void await(Call& call, Deadline deadline);
   void read_for_all(Call const& call, Deadline deadline);
+  [[nodiscard]] bool wait_for_room_too(bool blocked, Deadline until);
   void deliver();
   void hand_on_reading(Call const& from) noexcept;
   void withdraw(Call& call);
@@ -148,6 +149,7 @@ class Line {
   std::string outbox_{};        // what goes out with the next write
   std::size_t unanswered_ = 0;  // writes: some of their replies are to come
   Deadline held_until_{};       // when a caller's words in outbox_ go out without a reply, too
+  Deadline heard_at_{};         // when a reply came last
   Deadline last_word_ = made_;  // of ours
   bool writing_ = false;        // somebody has the writer's role
   bool sending_ = false;        // and is at it: some of unsent_ may be out already

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -60,6 +61,13 @@ void Socket::open(int family) noexcept {
 void Socket::close() noexcept {
   NoFork const until_it_is_forgotten;
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+}
+
+bool Socket::let_reads_wait(std::chrono::milliseconds longest) noexcept {
+  timeval limit{};
+  limit.tv_usec = static_cast<suseconds_t>(std::chrono::microseconds{longest}.count());
+  return ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 &&
+         ::fcntl(fd_, F_SETFL, O_RDWR) == 0;
 }
 
 /// Whether the socket met itself: a port that nobody listens on, and that the system gave to it as

@@ -25,6 +25,10 @@ class Socket {
 
   [[nodiscard]] int descriptor() const noexcept { return fd_; }
 
+  /// From now on a read without MSG_DONTWAIT waits, for at most that long. False when it cannot be
+  /// had: it goes on not waiting.
+  bool let_reads_wait(std::chrono::milliseconds longest) noexcept;
+
  private:
   void connect_unix(Options const& options, Deadline deadline, Waiting& waiting);
   void connect_tcp(Options const& options, Deadline deadline, Waiting& waiting);

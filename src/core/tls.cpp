@@ -115,6 +115,7 @@ Tls::Tls(Options const& options, int fd) {
   session_.reset(SSL_new(context.get()));
   auto* const raw = session_.get();
   if (raw == nullptr) refuse(options, "TLS cannot be set up", "");
+  SSL_set_read_ahead(raw, 1);  // else a record is two system calls: its head, and the rest
   SSL_set_mode(raw, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   auto const& name = options.tls.server_name.empty() ? options.host : options.tls.server_name;
   bool named = true;
@@ -164,6 +165,11 @@ Tls::Step Tls::read(char* into, std::size_t size) {
   errno = 0;
   return step(
       SSL_read(session_.get(), into, static_cast<int>(std::min<std::size_t>(size, INT_MAX))));
+}
+
+bool Tls::has_more() noexcept {
+  std::lock_guard const guard{mutex_};
+  return SSL_has_pending(session_.get()) == 1;
 }
 
 Tls::Step Tls::write(char const* from, std::size_t size) {

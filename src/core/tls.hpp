@@ -33,6 +33,8 @@ class Tls {
   Step shake_hands();  ///< done when `wait_for` is 0 and it is not over
   Step read(char* into, std::size_t size);
   Step write(char const* from, std::size_t size);
+  /// Whether bytes of the server's are here already, so that the socket need not say anything.
+  [[nodiscard]] bool has_more() noexcept;
 
  private:
   struct Free {

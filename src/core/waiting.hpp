@@ -22,11 +22,15 @@ class Waiting {
 
   /// Returns when `fd` is ready for `events` (or broken): true; or at the deadline: false.
   virtual bool wait(int fd, short events, Deadline deadline) = 0;
+  /// Whether the thread has nothing else to do meanwhile, so that a system call of its own may wait
+  /// as well.
+  [[nodiscard]] virtual bool for_nothing_else() const noexcept { return false; }
 };
 
 class CallerWaits final : public Waiting {
  public:
   bool wait(int fd, short events, Deadline deadline) override;
+  [[nodiscard]] bool for_nothing_else() const noexcept override { return true; }
 };
 
 /// strerror, thread-safe.

@@ -1,5 +1,6 @@
 #include "core/wire.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -14,6 +15,8 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::size_t read_size = 16 * 1024;
+// Of a system call that waits for the server: who waits longer looks up meanwhile.
+constexpr auto longest_read = std::chrono::milliseconds{20};
 // Far beyond what a server has to say, and little enough for any stack and address space.
 constexpr int deepest_reply = 1000;
 constexpr std::size_t most_elements = std::size_t{1} << 27;
@@ -66,7 +69,11 @@ Wire::Wire(Options const& options, Deadline deadline, Waiting& waiting)
       socket_{options, deadline, waiting},
       context_{adopt(descriptor())} {
   try {
-    if (options_.tls.enabled && options_.unix_socket.empty()) shake_tls_hands(deadline);
+    if (options_.tls.enabled && options_.unix_socket.empty()) {
+      shake_tls_hands(deadline);
+    } else if (waiting_.for_nothing_else()) {
+      reads_may_wait_ = socket_.let_reads_wait(longest_read);
+    }
     introduce(deadline);
   } catch (Error const& fault) {
     if (!fault.poisons_connection()) throw;
@@ -259,7 +266,7 @@ Wire::Progress Wire::write_some(std::string_view bytes) {
       throw Unreachable{step.error.empty() ? "the server closed the connection" : step.error};
     return {step.bytes, step.wait_for};
   }
-  auto const sent = ::send(descriptor(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  auto const sent = ::send(descriptor(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent >= 0) return {static_cast<std::size_t>(sent), 0};
   if (errno == EAGAIN) return {0, POLLOUT};
   if (errno == EINTR) return {};
@@ -284,7 +291,11 @@ std::optional<Reply> Wire::parse() {
   return Reply{static_cast<redisReply*>(raw)};
 }
 
-Wire::Progress Wire::read_some() {
+bool Wire::can_wait_in_read(Deadline deadline) const noexcept {
+  return reads_may_wait_ && deadline - steady_clock::now() >= longest_read;
+}
+
+Wire::Progress Wire::read_some(int flags) {
   char buffer[read_size];
   Progress progress;
   if (tls_) {
@@ -293,7 +304,7 @@ Wire::Progress Wire::read_some() {
       fail_receiving(step.error.empty() ? "the server closed the connection" : step.error);
     progress = {step.bytes, step.wait_for};
   } else {
-    auto const got = ::recv(descriptor(), buffer, sizeof buffer, 0);
+    auto const got = ::recv(descriptor(), buffer, sizeof buffer, flags);
     if (got == 0) fail_receiving("the server closed the connection");
     if (got < 0 && errno != EAGAIN && errno != EINTR) fail_receiving(error_text(errno));
     if (got > 0) progress.bytes = static_cast<std::size_t>(got);
@@ -310,7 +321,11 @@ Reply Wire::receive(Deadline deadline) {
   for (bool late = false;;) {
     if (auto reply = parse()) return std::move(*reply);
     if (late) fail_receiving("timeout");
-    auto const progress = read_some();
+    if (can_wait_in_read(deadline)) {
+      (void)read_some(0);
+      continue;
+    }
+    auto const progress = read_some(MSG_DONTWAIT);
     // A stream of bytes that never ends must not outlast the deadline either.
     late = progress.wait_for == 0 ? steady_clock::now() >= deadline
                                   : !waiting_.wait(descriptor(), progress.wait_for, deadline);
@@ -329,19 +344,25 @@ std::optional<Reply> Wire::receive_if_here(Deadline enough) {
   require_usable();
   for (bool late = false;;) {
     if (auto reply = parse()) return reply;
-    if (late || read_some().wait_for != 0) return std::nullopt;
+    if (late || read_some(MSG_DONTWAIT).wait_for != 0) return std::nullopt;
     late = steady_clock::now() >= enough;
   }
 }
 
 bool Wire::read_what_is_here() {
   for (int i = 0; i < 64; ++i) {
-    auto const progress = read_some();
+    auto const progress = read_some(MSG_DONTWAIT);
     if (progress.wait_for != 0) return false;
-    // A buffer that is not full is the end of what is here, but for what TLS keeps to itself.
-    if (!tls_ && progress.bytes > 0 && progress.bytes < read_size) return false;
+    // A buffer that is not full is the end of what is here.
+    if (tls_ ? !tls_->has_more() : progress.bytes > 0 && progress.bytes < read_size) return false;
   }
   return true;
+}
+
+bool Wire::read_patiently(Deadline deadline) {
+  if (can_wait_in_read(deadline)) return read_some(0).bytes == read_size;
+  (void)waiting_.wait(descriptor(), POLLIN, std::min(deadline, steady_clock::now() + longest_read));
+  return read_what_is_here();
 }
 
 std::optional<Reply> Wire::parse_answer() {
@@ -354,11 +375,11 @@ std::optional<Reply> Wire::parse_answer() {
 void Wire::hang_up() noexcept { ::shutdown(descriptor(), SHUT_RDWR); }
 
 bool Wire::is_quiet() noexcept {
-  if (broken()) return false;
+  if (broken() || (tls_ && tls_->has_more())) return false;
   char byte = 0;
   // An idle command connection has nothing to read: end of file or bytes nobody asked for both
   // disqualify it.
-  return ::recv(descriptor(), &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
+  return ::recv(descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
 std::vector<Reply> exchange(Wire& wire, CommandBuffer const& commands, Deadline deadline) {

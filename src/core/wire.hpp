@@ -63,6 +63,9 @@ class Wire {
   Progress write_some(std::string_view bytes);
   /// Reads without waiting; whether there may be more. Throws InDoubt when the connection is over.
   [[nodiscard]] bool read_what_is_here();
+  /// The same, and waits for something to be here: in one system call instead of two, until the
+  /// deadline or for a moment (`longest_read`). What is here may be nothing yet.
+  [[nodiscard]] bool read_patiently(Deadline deadline);
   /// The next reply of those that were read, pushes apart. Throws InDoubt.
   [[nodiscard]] std::optional<Reply> parse_answer();
   /// Ends the conversation, for who reads and who writes.
@@ -92,7 +95,8 @@ class Wire {
   [[nodiscard]] std::string last_words() noexcept;
   void require_usable() const;
   void refuse_unasked();
-  Progress read_some();
+  Progress read_some(int flags);
+  [[nodiscard]] bool can_wait_in_read(Deadline deadline) const noexcept;
   std::optional<Reply> parse();
   [[noreturn]] void fail_sending(bool partly_sent, std::string_view why);
   [[noreturn]] void fail_receiving(std::string_view why);
@@ -106,6 +110,7 @@ class Wire {
   int protocol_ = 2;
   bool broken_ = false;
   bool takes_multi_ = false;
+  bool reads_may_wait_ = false;
 };
 
 /// Sends `commands` and receives the answer to each.
