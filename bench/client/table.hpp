@@ -22,6 +22,11 @@ inline std::string shown(std::optional<double> number) {
   return number ? fmt::format("{:.2f}", *number) : "-";
 }
 
+/// Which line of the table.
+inline std::string place(std::string const& transport, int callers) {
+  return fmt::format("{}, {} {}", transport, callers, callers == 1 ? "caller" : "callers");
+}
+
 inline std::string shown(Verdict const& verdict) {
   return fmt::format("{} {:.3f}, target {} {:g}: {}", verdict.what, verdict.figure,
                      verdict.at_least ? ">=" : "<=", verdict.limit,
@@ -38,8 +43,7 @@ inline void print_head(std::chrono::milliseconds window) {
 
 inline void print(std::vector<Cell> const& group, std::vector<Verdict> const& verdicts) {
   if (group.empty()) return;
-  fmt::print("{}, {} {}\n", group.front().transport, group.front().callers,
-             group.front().callers == 1 ? "caller" : "callers");
+  fmt::print("{}\n", place(group.front().transport, group.front().callers));
   for (auto const& cell : group) {
     fmt::print("  {:<32} {:>10.1f} {:>10.1f} {:>10.0f} {:>8.1f} {:>8} {:>8} {:>9.2f}\n",
                cell.contender, cell.p50, cell.p99, cell.per_window, cell.cpu, shown(cell.calls()),
@@ -56,7 +60,7 @@ inline void print_end(std::vector<Verdict> const& verdicts) {
   fmt::print("\n{} of {} targets hold.\n", verdicts.size() - missed, verdicts.size());
   for (auto const& verdict : verdicts) {
     if (verdict.holds()) continue;
-    fmt::print("  {}, {} callers: {}\n", verdict.transport, verdict.callers, shown(verdict));
+    fmt::print("  {}: {}\n", place(verdict.transport, verdict.callers), shown(verdict));
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,7 +17,7 @@ struct Verdict {
   std::string what;
   std::string transport;
   int callers;
-  double figure;
+  double figure;  ///< to three decimals, as it is shown
   double limit;
   bool at_least;  ///< else: at most
 
@@ -38,7 +39,8 @@ class Targets {
     auto const* const ours = find(group, names::ours);
     if (ours == nullptr) return out;
     auto const add = [&](std::string what, double figure, double limit, bool at_least) {
-      out.push_back({std::move(what), ours->transport, ours->callers, figure, limit, at_least});
+      auto const shown = std::round(figure * 1000) / 1000;
+      out.push_back({std::move(what), ours->transport, ours->callers, shown, limit, at_least});
     };
     auto const* const bare = find(group, names::bare);
     if (bare != nullptr && ours->callers == 1) {
