@@ -3,44 +3,18 @@
 //
 //   basics [--json FILE] [--milliseconds N]     N: measured for each line, default 2000
 
-#include <cstdint>
-#include <cstdlib>
-#include <memory>
-#include <stdexcept>
+#include <chrono>
+#include <exception>
 #include <string>
-
-#include <hiredis/hiredis.h>
 
 #include <tandem/tandem.hpp>
 #include <tandem/testing/redis_server.hpp>
 
+#include "arguments.hpp"
+#include "bare.hpp"
 #include "paired.hpp"
 
 namespace {
-
-class Bare {
- public:
-  explicit Bare(std::string const& socket) : context_{redisConnectUnix(socket.c_str())} {
-    if (context_ == nullptr || context_->err != 0) throw std::runtime_error{"cannot connect"};
-  }
-
-  template <class... Words>
-  void command(Words const&... words) {
-    char const* arguments[] = {words...};
-    Reply const reply{static_cast<redisReply*>(
-        redisCommandArgv(context_.get(), sizeof...(words), arguments, nullptr))};
-    if (reply == nullptr || reply->type == REDIS_REPLY_ERROR)
-      throw std::runtime_error{reply ? reply->str : "no reply"};
-  }
-
- private:
-  struct Free {
-    void operator()(redisContext* context) const { redisFree(context); }
-    void operator()(redisReply* reply) const { freeReplyObject(reply); }
-  };
-  using Reply = std::unique_ptr<redisReply, Free>;
-  std::unique_ptr<redisContext, Free> context_;
-};
 
 constexpr auto take =
     "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end return 0";
@@ -50,16 +24,13 @@ constexpr auto give =
 }  // namespace
 
 int main(int argc, char** argv) try {
-  std::string json;
-  auto total = std::chrono::milliseconds{2000};
-  for (int i = 1; i + 1 < argc; i += 2) {
-    std::string const option = argv[i];
-    if (option == "--json") json = argv[i + 1];
-    if (option == "--milliseconds") total = std::chrono::milliseconds{std::atoi(argv[i + 1])};
-  }
+  bench::Arguments arguments{argc, argv};
+  auto const json = arguments.text("--json");
+  std::chrono::milliseconds const total{arguments.number("--milliseconds").value_or(2000)};
+  arguments.expect_no_more();
 
   tandem::testing::RedisServer server;
-  Bare bare{server.socket_path()};
+  auto bare = bench::Bare::over_unix(server.socket_path());
   tandem::Client redis{server.url()};
   tandem::Connection wire{server.url()};
   tandem::Counter counter{redis, "counter"};
@@ -92,12 +63,12 @@ int main(int argc, char** argv) try {
   table.compare(
       "Lock acquire + release",
       [&] {
-        bare.command("EVALSHA", take_sha.c_str(), "1", "bare", "token", "10000");
-        bare.command("EVALSHA", give_sha.c_str(), "1", "bare", "token");
+        bare.command("EVALSHA", take_sha, "1", "bare", "token", "10000");
+        bare.command("EVALSHA", give_sha, "1", "bare", "token");
       },
       [&] { lock.acquire().release(); }, 1.10);
   table.print();
-  if (!json.empty() && !table.write_json(json)) throw std::runtime_error{"cannot write " + json};
+  if (json) table.json().save(*json);
 } catch (std::exception const& fault) {
   fmt::print(stderr, "{}\n", fault.what());
   return 1;

@@ -1,14 +1,15 @@
 #pragma once
 
-#include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <functional>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
+
+#include "json.hpp"
+#include "quantile.hpp"
 
 namespace bench {
 
@@ -52,21 +53,21 @@ class Paired {
     }
   }
 
-  [[nodiscard]] bool write_json(std::string const& path) const {
-    auto* const file = std::fopen(path.c_str(), "w");
-    if (file == nullptr) return false;
-    std::string_view before = "[";
-    for (auto const& row : rows_) {
-      fmt::print(file,
-                 "{}\n  {{\"name\": \"{}\", \"bare_p50_us\": {:.3f}, \"bare_p99_us\": {:.3f}, "
-                 "\"tandem_p50_us\": {:.3f}, "
-                 "\"tandem_p99_us\": {:.3f}, \"ratio_of_medians\": {:.4f}}}",
-                 before, row.name, row.reference_p50, row.reference_p99, row.ours_p50, row.ours_p99,
-                 row.ratio());
-      before = ",";
-    }
-    fmt::print(file, "\n]\n");
-    return std::fclose(file) == 0;
+  [[nodiscard]] Json json() const {
+    Json out;
+    out.array([&] {
+      for (auto const& row : rows_) {
+        out.object([&] {
+          out.field("name", row.name);
+          out.field("bare_p50_us", row.reference_p50);
+          out.field("bare_p99_us", row.reference_p99);
+          out.field("tandem_p50_us", row.ours_p50);
+          out.field("tandem_p99_us", row.ours_p99);
+          out.field("ratio_of_medians", row.ratio());
+        });
+      }
+    });
+    return out;
   }
 
  private:
@@ -80,13 +81,6 @@ class Paired {
       out.push_back(std::chrono::duration<double, std::micro>(now - begin).count());
       begin = now;
     }
-  }
-
-  static double quantile(std::vector<double>& of, double part) {
-    auto const at =
-        of.begin() + static_cast<std::ptrdiff_t>(part * static_cast<double>(of.size() - 1));
-    std::nth_element(of.begin(), at, of.end());
-    return *at;
   }
 
   std::chrono::milliseconds total_;

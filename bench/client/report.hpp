@@ -1,0 +1,82 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "client/cell.hpp"
+#include "client/entrants.hpp"
+#include "client/machine.hpp"
+#include "client/measure.hpp"
+#include "client/targets.hpp"
+#include "json.hpp"
+
+namespace bench {
+
+/// All that a run found out, for document.py and for whoever wants to compare two runs.
+struct Report {
+  Machine machine;
+  std::string server;  ///< its version
+  Plan plan;
+  Entrants entrants;
+  std::vector<Cell> cells{};
+  std::vector<Verdict> verdicts{};
+
+  [[nodiscard]] Json json() const {
+    Json out;
+    out.object([&] {
+      out.object("machine", [&] {
+        out.field("date", machine.date);
+        out.field("processor", machine.processor);
+        out.field("cores", machine.cores);
+        out.field("kernel", machine.kernel);
+        out.field("load_average", machine.load);
+        out.field("server", server);
+      });
+      out.field("window_ms", plan.window.count());
+      out.field("windows", plan.windows);
+      out.array("contenders", [&] {
+        for (auto const& each : entrants.present) {
+          out.object([&] {
+            out.field("name", each.name);
+            out.field("version", each.version);
+          });
+        }
+      });
+      out.array("absent", [&] {
+        for (auto const& why : entrants.absent) out.element(why);
+      });
+      out.array("cells", [&] {
+        for (auto const& cell : cells) out.object([&] { add(out, cell); });
+      });
+      out.array("targets", [&] {
+        for (auto const& verdict : verdicts) out.object([&] { add(out, verdict); });
+      });
+    });
+    return out;
+  }
+
+ private:
+  static void add(Json& out, Cell const& cell) {
+    out.field("transport", cell.transport);
+    out.field("callers", cell.callers);
+    out.field("contender", cell.contender);
+    out.field("p50_us", cell.p50);
+    out.field("p99_us", cell.p99);
+    out.field("per_window", cell.per_window);
+    out.field("cpu_us", cell.cpu);
+    out.field("transfers", cell.transfers);
+    out.field("waits", cell.waits);
+    out.field("switches", cell.switches);
+  }
+  static void add(Json& out, Verdict const& verdict) {
+    out.field("what", verdict.what);
+    out.field("transport", verdict.transport);
+    out.field("callers", verdict.callers);
+    out.field("figure", verdict.figure);
+    out.field("limit", verdict.limit);
+    out.field("at_least", verdict.at_least);
+    out.field("holds", verdict.holds());
+  }
+};
+
+}  // namespace bench
