@@ -12,12 +12,14 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// Two writes keep the server busy while the replies to the first are read, and so do many commands
-// in one; what is said meanwhile goes out together. Below enough commands there is nothing to be
-// gained, and a wake-up to be lost. ARCHITECTURE.md has the figures.
+// Words are held back while the server has enough to do: what is said meanwhile goes out together.
+// Where few talk there is nothing to be gained, and a wake-up to be lost; a crowd of callers waits
+// for each other earlier. ARCHITECTURE.md has the figures.
 constexpr std::size_t enough_writes = 2;
 constexpr std::size_t enough_commands = 6;
 constexpr std::size_t many_commands = 8;
+constexpr std::size_t a_crowd = 12;
+constexpr std::size_t enough_for_a_crowd = 4;
 // No longer than this for a reply that would let them go: on a slow network, a small part of it.
 constexpr auto longest_hold = microseconds{300};
 
@@ -120,6 +122,7 @@ void Line::start(std::string_view bytes, Request& request, Deadline deadline) {
       return finish(request, Request::Fate::not_executed, why);
     }
     last_word_ = now;
+    crowd_ = std::max(crowd_, pending_.size() + queued_.size() + 1);
     auto const commands = request.replies_.size();
     Slot const slot{&request, bytes.size(), commands, commands, now};
     if (writing_ || blocked_ || !queued_.empty() || is_better_held()) {
@@ -141,8 +144,9 @@ void Line::start(std::string_view bytes, Request& request, Deadline deadline) {
 }
 
 bool Line::is_better_held() const noexcept {
-  return (unanswered_ >= enough_writes && pending_.size() >= enough_commands) ||
-         pending_.size() >= many_commands;
+  auto const commands = pending_.size();
+  if (crowd_ >= a_crowd) return commands >= enough_for_a_crowd;
+  return commands >= many_commands || (commands >= enough_commands && unanswered_ >= enough_writes);
 }
 
 /// Whether there are words that nobody is about to write.
@@ -256,17 +260,22 @@ void Line::read_for_all(Call const& call, Deadline deadline) {
     for (bool late = false, more = false;;) {
       deliver();
       if (call.is_done() || late) return;
+      auto const now = steady_clock::now();
+      late = now >= deadline;
       bool blocked = false;
       bool held = false;
+      bool held_too_long = false;
       auto until = deadline;
       {
         std::lock_guard const guard{mutex_};
         blocked = blocked_;
-        held = is_held();
+        held_too_long = is_held() && now >= held_until_;
+        // Of several one has a caller that is not reading, and looks after them.
+        held = is_held() && queued_.size() == 1;
         if (held) until = std::min(until, held_until_);
       }
-      late = steady_clock::now() >= deadline;
-      if (more || late) {
+      if (held_too_long) write_what_is_held(Deadline::min());
+      if (more || late || held_too_long) {
         more = wire_->read_what_is_here();
       } else if (blocked || held) {
         more = wait_for_room_too(blocked, until);
@@ -283,8 +292,7 @@ void Line::read_for_all(Call const& call, Deadline deadline) {
 /// then. Whether more is to be read.
 bool Line::wait_for_room_too(bool blocked, Deadline until) {
   pollfd socket{wire_->descriptor(), static_cast<short>(blocked ? POLLIN | POLLOUT : POLLIN), 0};
-  bool const ready = poll_until(&socket, 1, until);
-  if (!blocked && !ready) write_what_is_held(Deadline::min());
+  (void)poll_until(&socket, 1, until);
   if ((socket.revents & POLLOUT) != 0) write_what_was_left();
   return (socket.revents & ~POLLOUT) != 0 && wire_->read_what_is_here();
 }
@@ -312,6 +320,7 @@ void Line::deliver() {
       if (slot.ends_a_write) --unanswered_;
       pending_.pop();
     }
+    crowd_ -= crowd_ / 8;  // and so forgets those who left
     held_no_longer = is_held() && !is_better_held();
     heard_at_ = now;
   }

@@ -148,6 +148,7 @@ class Line {
   Slots queued_{};              // in outbox_
   std::string outbox_{};        // what goes out with the next write
   std::size_t unanswered_ = 0;  // writes: some of their replies are to come
+  std::size_t crowd_ = 0;       // so many requests were under way at once of late
   Deadline held_until_{};       // when a caller's words in outbox_ go out without a reply, too
   Deadline heard_at_{};         // when a reply came last
   Deadline last_word_ = made_;  // of ours
