@@ -97,8 +97,8 @@ struct Owner {
 ///          hash    `{<name>}:state`    fence, since, released, lost, run, yielding, moment; it
 ///                                      never expires
 ///          channel `tandem:<client>`   grants to the waiters of one client
-///          A name with a hash tag of its own keeps it; so the locks "x" and "{x}", which exclude
-///          each other from nothing, share a queue and disturb each other: use one of the two.
+///          A name with a hash tag of its own keeps it; so the locks "x" and "{x}", though
+///          two different locks, share a queue and disturb each other: use one of the two.
 ///          Stored layout since 0.1; changing it breaks running processes.
 /// Cost:    acquire and release 1 round trip and 1 command each; 2 to acquire after waiting. A
 ///          waiter asks again at most once a second.

@@ -21,9 +21,9 @@ namespace tandem::detail {
 
 /// One conversation with the server: a hiredis context over a socket of ours, its handshake done.
 ///
-/// hiredis reads replies; connecting, reading and writing are ours, so that every step ends at its
+/// hiredis parses replies; connecting, reading and writing are ours, so that every step ends at its
 /// deadline, no write raises SIGPIPE, and a push is never taken for a reply. Any fault breaks the
-/// wire for good: a late answer must not meet the next question. The child of a fork finds its
+/// wire for good: a late answer must not meet the next question (a Line has its own way there). The child of a fork finds its
 /// wires broken and their sockets closed.
 ///
 /// Errors:  Unreachable before anything of a command could have been executed, InDoubt after;
