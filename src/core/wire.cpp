@@ -393,6 +393,11 @@ void Wire::hang_up() noexcept { ::shutdown(descriptor(), SHUT_RDWR); }
 
 bool Wire::is_quiet() noexcept {
   if (broken()) return false;
+  try {
+    refuse_unasked();  // it may have been read already, behind the last answer
+  } catch (Error const&) {
+    return false;
+  }
   char byte = 0;
   // An idle command connection has nothing to read: end of file or bytes nobody asked for both
   // disqualify it.

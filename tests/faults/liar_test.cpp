@@ -128,6 +128,30 @@ INSTANTIATE_TEST_SUITE_P(
                       Lie{"NestsWithoutEnd", nested(100'000, "")}),
     [](auto const& param) { return param.param.name; });
 
+TEST(LineOfALiarTest, BeginningOfAnAnswerThatNobodyAskedForSwallowsNoAnswer) {
+  for (auto const* beginning : {"*2\r\n", "$10\r\n", "$", "*2\r\n:1\r\n"}) {
+    FakeServer const server{"GET", "+first\r\n" + std::string{beginning}};
+    Client redis{server.url() + "?command_timeout=20s"};
+    for (int i = 1; i <= 3; ++i) {
+      EXPECT_EQ(redis.command("GET", "k").as<std::string>(), "first") << beginning;
+      EXPECT_EQ(redis.command("PING").as<std::string>(), "OK") << beginning;
+      EXPECT_EQ(server.connections(), i + 1) << beginning;
+    }
+  }
+}
+
+TEST(LineOfALiarTest, BeginningOfAPushIsNoAnswerAndNoFault) {
+  FakeServer const server{
+      [said = 0](std::vector<std::string> const& words) mutable -> FakeServer::Answer {
+        if (words.front() != "GET") return {FakeServer::ok};
+        return {++said == 1 ? "+first\r\n>2\r\n+inval" : "idate\r\n*1\r\n+k\r\n+second\r\n"};
+      }};
+  Client redis{server.url() + "?command_timeout=20s"};
+  EXPECT_EQ(redis.command("GET", "k").as<std::string>(), "first");
+  EXPECT_EQ(redis.command("GET", "k").as<std::string>(), "second");
+  EXPECT_EQ(server.connections(), 1);
+}
+
 // ---- Never an end ----
 
 struct Endless {
