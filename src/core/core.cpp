@@ -55,7 +55,6 @@ Core::Core(Options options)
       process_{new OfThisProcess{options_}},
       fork_hook_{std::in_place, this, [](void* core) noexcept {
                    auto& self = *static_cast<Core*>(core);
-                   self.process().events.abandon_in_child();
                    // No memory for a child ends it. NOLINTNEXTLINE(bugprone-unhandled-exception-at-new)
                    self.process_.store(new OfThisProcess{self.options_}, std::memory_order_release);
                  }} {}

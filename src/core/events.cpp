@@ -1,16 +1,12 @@
 #include "core/events.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdint>
 #include <exception>
 #include <system_error>
 #include <utility>
 
 #include <fmt/core.h>
 #include <pthread.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "core/thread.hpp"
 
@@ -26,20 +22,11 @@ constexpr auto refused_pause = std::chrono::seconds{1};
 constexpr auto one_sitting = std::chrono::milliseconds{2};
 constexpr std::string_view invalidations = "__redis__:invalidate";  // RESP2's channel for them
 
-void drain(int fd) {
-  std::uint64_t count = 0;
-  while (::read(fd, &count, sizeof count) < 0 && errno == EINTR) {
-  }
-}
-
 }  // namespace
 
 // -- from any thread ------------------------------------------------------------------------------
 
-Events::~Events() {
-  stop();
-  if (wake_fd_ >= 0) ::close(std::exchange(wake_fd_, -1));
-}
+Events::~Events() { stop(); }
 
 void Events::attach(EventListener& listener) {
   std::lock_guard const guard{mutex_};
@@ -49,9 +36,9 @@ void Events::attach(EventListener& listener) {
 void Events::start() {
   std::lock_guard const guard{mutex_};
   if (started_ || stopping_) return;
-  if (wake_fd_ < 0) {
-    wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (wake_fd_ < 0) throw Unreachable{fmt::format("tandem: no eventfd: {}", error_text(errno))};
+  if (!bell_ || bell_->error() != 0) bell_.emplace();
+  if (bell_->error() != 0) {
+    throw Unreachable{fmt::format("tandem: no eventfd: {}", error_text(bell_->error()))};
   }
   try {
     thread_ = thread_without_signals([this] { run(); });
@@ -82,10 +69,6 @@ void Events::stop_and_then(std::function<void()> then) {
   wake();  // it is in a callback now, and would sleep once more after it
 }
 
-void Events::abandon_in_child() noexcept {
-  if (wake_fd_ >= 0) ::close(std::exchange(wake_fd_, -1));
-}
-
 void Events::subscribe(std::string channel) {
   {
     std::lock_guard const guard{mutex_};
@@ -96,10 +79,7 @@ void Events::subscribe(std::string channel) {
 
 void Events::wake() noexcept {
   std::lock_guard const guard{mutex_};
-  if (std::exchange(woken_, true) || wake_fd_ < 0) return;
-  std::uint64_t const one = 1;
-  while (::write(wake_fd_, &one, sizeof one) < 0 && errno == EINTR) {
-  }
+  if (!std::exchange(woken_, true) && bell_) bell_->ring();
 }
 
 // -- the loop -------------------------------------------------------------------------------------
@@ -156,7 +136,7 @@ void Events::round() {
   fire_due();  // takes note of having been woken, so before what it may have been woken for
   if (connected()) subscribe_wanted();
 
-  fds_.assign({{wake_fd_, POLLIN, 0}, {-1, 0, 0}, {-1, 0, 0}});
+  fds_.assign({{bell_->descriptor(), POLLIN, 0}, {-1, 0, 0}, {-1, 0, 0}});
   Link* const links[] = {&commands_, &subscriptions_};
   for (std::size_t i = 0; i < 2; ++i) {
     auto& link = *links[i];
@@ -173,7 +153,7 @@ void Events::round() {
   auto const unread = commands_.more || subscriptions_.more;
   if (!poll_until(fds_.data(), fds_.size(), unread ? Deadline::min() : next_due()) && !unread)
     return;
-  if (fds_[0].revents != 0) drain(wake_fd_);
+  if (fds_[0].revents != 0) bell_->silence();
   for (std::size_t i = 0; i < 2; ++i) {
     if ((fds_[i + 1].revents != 0 || links[i]->more) && links[i]->wire != nullptr) hear(*links[i]);
   }
@@ -234,9 +214,9 @@ bool Events::wait(int fd, short events, Deadline deadline) {
     if (!firing_) fire_due();
     auto until = deadline;
     for (auto const due : due_) until = std::min(until, due);
-    pollfd fds[2] = {{wake_fd_, POLLIN, 0}, {fd, events, 0}};
+    pollfd fds[2] = {{bell_->descriptor(), POLLIN, 0}, {fd, events, 0}};
     if (poll_until(fds, 2, until)) {
-      if (fds[0].revents != 0) drain(wake_fd_);
+      if (fds[0].revents != 0) bell_->silence();
       if (fds[1].revents != 0) return true;
     }
     if (steady_clock::now() >= deadline) return false;

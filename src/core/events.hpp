@@ -14,6 +14,7 @@
 #include <tandem/core/channel.hpp>
 
 #include "core/backoff.hpp"
+#include "core/bell.hpp"
 #include "core/wire.hpp"
 
 namespace tandem::detail {
@@ -78,9 +79,6 @@ class Events final : private Waiting {
     return std::this_thread::get_id() == own_id_.load();
   }
   void stop_and_then(std::function<void()> then);
-  /// In the child of a fork, where there is no thread: lets go of the descriptor that would outlive
-  /// it.
-  void abandon_in_child() noexcept;
 
   void subscribe(std::string channel);
   void wake() noexcept;
@@ -148,7 +146,7 @@ class Events final : private Waiting {
   std::thread thread_{};
   std::atomic<std::thread::id> own_id_{};
 
-  int wake_fd_ = -1;
+  std::optional<Bell> bell_{};  // from start() on
   // From here on the event thread's own.
   Link commands_{};
   Link subscriptions_{};  // RESP2 only

@@ -78,8 +78,7 @@ bool Line::usable() noexcept {
   if (broken_) return false;
   if (pending_.empty()) {
     if (reader_ != nullptr || writing_) return true;
-    if (steady_clock::now() - heard_at_ < just_now) return true;
-    broken_ = !wire_->is_quiet();
+    broken_ = !wire_->is_quiet(steady_clock::now() - heard_at_ >= just_now);
   } else {
     broken_ = is_overdue(steady_clock::now());
   }

@@ -1,18 +1,14 @@
 #include "core/lookup.hpp"
 
-#include <cerrno>
-#include <cstdint>
 #include <mutex>
 #include <string>
 #include <system_error>
 #include <utility>
 
 #include <fmt/core.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "core/fork.hpp"
+#include "core/bell.hpp"
 #include "core/thread.hpp"
 
 namespace tandem::detail {
@@ -36,42 +32,27 @@ Answer ask_resolver(std::string const& host, std::string const& port, int flags)
 /// What the thread that looks up and the one that waits for it share.
 class Lookup {
  public:
-  Lookup(std::string host, std::string port) : host_{std::move(host)}, port_{std::move(port)} {
-    NoFork const until_it_is_noted;
-    bell_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  }
-  Lookup(Lookup const&) = delete;
-  Lookup& operator=(Lookup const&) = delete;
-  ~Lookup() { close_bell(); }
+  Lookup(std::string host, std::string port) : host_{std::move(host)}, port_{std::move(port)} {}
 
   void run() {
     auto answer = ask_resolver(host_, port_, 0);
     std::lock_guard const guard{mutex_};
     answer_ = std::move(answer);
-    std::uint64_t const one = 1;
-    if (bell_ >= 0) (void)!::write(bell_, &one, sizeof one);
+    bell_.ring();
   }
 
-  [[nodiscard]] int bell() const noexcept { return bell_; }
+  [[nodiscard]] Bell const& bell() const noexcept { return bell_; }
   [[nodiscard]] Answer take() {
     std::lock_guard const guard{mutex_};
     return std::move(answer_);
   }
 
  private:
-  void close_bell() noexcept {
-    NoFork const until_it_is_forgotten;
-    if (bell_ >= 0) ::close(std::exchange(bell_, -1));
-  }
-
   std::string host_;
   std::string port_;
   std::mutex mutex_{};
   Answer answer_{};
-  int bell_ = -1;
-  ForkHook fork_hook_{this, [](void* lookup) noexcept {
-                        ::close(std::exchange(static_cast<Lookup*>(lookup)->bell_, -1));
-                      }};
+  Bell bell_{};
 };
 
 [[noreturn]] void fail(Options const& options, std::string_view why) {
@@ -86,14 +67,14 @@ Addresses look_up(Options const& options, Deadline deadline, Waiting& waiting) {
     return std::move(numeric.found);
 
   auto const lookup = std::make_shared<Lookup>(options.host, port);
-  if (lookup->bell() < 0) fail(options, error_text(errno));
+  if (lookup->bell().error() != 0) fail(options, error_text(lookup->bell().error()));
   try {
     auto thread = thread_without_signals([lookup] { lookup->run(); });
     thread.detach();
   } catch (std::system_error const& fault) {
     fail(options, fmt::format("no thread to look its name up: {}", fault.what()));
   }
-  if (!waiting.wait(lookup->bell(), POLLIN, deadline))
+  if (!waiting.wait(lookup->bell().descriptor(), POLLIN, deadline))
     fail(options, "timeout while looking its name up");
   auto answer = lookup->take();
   if (answer.error != 0) fail(options, ::gai_strerror(answer.error));

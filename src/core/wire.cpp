@@ -21,19 +21,56 @@ constexpr auto longest_read = std::chrono::milliseconds{20};
 constexpr int deepest_reply = 1000;
 constexpr std::size_t most_elements = std::size_t{1} << 27;
 
-/// hiredis allocates an array before it has seen an element, and frees a reply by recursion: what a
-/// broken server promises must not cost us our memory, nor how it nests our stack.
+redisReplyObjectFunctions const* hiredis_own = nullptr;
+
+/// Makes room in the array that an element is about to be put into. False without memory.
+///
+/// hiredis would allocate the array as long as it is promised to become, before it has seen an
+/// element, and go over all of it to free it: twelve bytes of a broken server would cost a
+/// gigabyte, and seconds. So an array has the elements that have come.
+bool make_room(redisReadTask const* task) {
+  if (task->parent == nullptr) return true;
+  auto& array = *static_cast<redisReply*>(task->parent->obj);
+  auto const index = static_cast<std::size_t>(task->idx);
+  constexpr std::size_t least = 16;
+  bool const is_full = index == 0 || (index >= least && (index & (index - 1)) == 0);
+  if (is_full) {
+    auto const capacity =
+        std::min(std::max(least, 2 * index), static_cast<std::size_t>(task->parent->elements));
+    auto* const memory = hi_realloc(array.element, capacity * sizeof(redisReply*));
+    if (memory == nullptr) return false;
+    array.element = static_cast<redisReply**>(memory);
+  }
+  array.element[index] = nullptr;  // until there is one
+  array.elements = index + 1;
+  return true;
+}
+
+/// The same as hiredis' own, after `make_room`.
+template <auto member, class... Values>
+void* make(redisReadTask const* task, Values... values) {
+  return make_room(task) ? (hiredis_own->*member)(task, values...) : nullptr;
+}
+
+void* make_array(redisReadTask const* task, std::size_t elements) {
+  int depth = 0;  // a reply is freed by recursion: how it is nested must not cost us our stack
+  for (auto const* each = task; each != nullptr; each = each->parent) ++depth;
+  if (depth > deepest_reply || elements > most_elements || !make_room(task)) return nullptr;
+  return hiredis_own->createArray(task, 0);
+}
+
 redisReplyObjectFunctions* bounded(redisReplyObjectFunctions const* functions) {
   static auto const original = *functions;
   static auto limited = [] {
+    hiredis_own = &original;
+    using Functions = redisReplyObjectFunctions;
     auto out = original;
-    out.createArray = [](redisReadTask const* task, std::size_t elements) -> void* {
-      int depth = 0;
-      for (auto const* each = task; each != nullptr; each = each->parent) ++depth;
-      return depth > deepest_reply || elements > most_elements
-                 ? nullptr
-                 : original.createArray(task, elements);
-    };
+    out.createString = make<&Functions::createString, char*, std::size_t>;
+    out.createArray = make_array;
+    out.createInteger = make<&Functions::createInteger, long long>;
+    out.createDouble = make<&Functions::createDouble, double, char*, std::size_t>;
+    out.createNil = make<&Functions::createNil>;
+    out.createBool = make<&Functions::createBool, int>;
     return out;
   }();
   return &limited;
@@ -374,8 +411,14 @@ std::optional<Reply> Wire::parse_answer() {
 
 void Wire::hang_up() noexcept { ::shutdown(descriptor(), SHUT_RDWR); }
 
-bool Wire::is_quiet() noexcept {
+bool Wire::is_quiet(bool look) noexcept {
   if (broken() || (tls_ && tls_->has_more())) return false;
+  try {
+    refuse_unasked();  // it may have been read already, behind the last answer
+  } catch (Error const&) {
+    return false;
+  }
+  if (!look) return true;
   char byte = 0;
   // An idle command connection has nothing to read: end of file or bytes nobody asked for both
   // disqualify it.

@@ -72,8 +72,9 @@ class Wire {
   void hang_up() noexcept;
 
   /// Whether an idle wire can be used: not broken, and the server has neither closed it nor said
-  /// anything unasked.
-  [[nodiscard]] bool is_quiet() noexcept;
+  /// anything unasked. Without `look` only what was read already is considered, and no system call
+  /// made.
+  [[nodiscard]] bool is_quiet(bool look = true) noexcept;
 
   [[nodiscard]] bool broken() const noexcept { return broken_ || !of_this_process(); }
   void break_off() noexcept { broken_ = true; }

@@ -34,6 +34,7 @@ class FakeServer {
   struct Answer {
     std::string bytes;
     Then then = Then::stay;
+    std::string repeated{};  // what is repeated; empty: bytes
   };
   /// Called on the server's thread with the words of each command.
   using Answers = std::function<Answer(std::vector<std::string> const& words)>;
@@ -115,7 +116,8 @@ class FakeServer {
     while (auto const command = peer.closing || peer.deaf ? std::nullopt : peer.said.next()) {
       auto const answer = answers_(command->words);
       peer.outbox += answer.bytes;
-      if (answer.then == Then::repeat) peer.repeated = answer.bytes;
+      if (answer.then == Then::repeat)
+        peer.repeated = answer.repeated.empty() ? answer.bytes : answer.repeated;
       peer.closing = answer.then == Then::close;
       peer.deaf = answer.then == Then::deaf;
     }
