@@ -175,6 +175,18 @@ TEST(InspectionOfAnOddServerTest, SurvivesNonsense) {
   }
 }
 
+TEST(InspectionOfAnOddServerTest, WhoDoesNotKnowTheQuestionIsNotTakenToSaveNothing) {
+  FakeServer const server{[](auto const& words) {
+    if (words.front() == "CONFIG" || words.front() == "EVAL") return FakeServer::Answer{"*0\r\n"};
+    return FakeServer::Answer{words.front() == "INFO" ? bulk("redis_version:7.0.0\r\naof_enabled:0")
+                                                      : FakeServer::ok};
+  }};
+  auto const found = Client{server.url() + "?protocol=2"}.inspect();
+  EXPECT_EQ(found.snapshots, "?");
+  EXPECT_EQ(found.append_only_file, false);
+  EXPECT_THAT(found.dangers, IsEmpty());
+}
+
 TEST(InspectionOfAnOddServerTest, NotesAClockThatIsNotOurs) {
   for (auto const& [offset, word] :
        {std::pair{-3600, "behind"}, std::pair{3600, "ahead of"}, std::pair{0, ""}}) {
@@ -236,6 +248,28 @@ TEST_F(WarningTest, IsOneLineAtTheFirstCallAndNotRepeated) {
   EXPECT_THAT(warnings_, ElementsAre(HasSubstr("saves nothing"), HasSubstr("allkeys-lru")));
 }
 
+TEST_F(WarningTest, IsRepeatedWhenTheServerWasSafeInBetween) {
+  Client redis{options()};
+  for (char const* save : {"", "3600 1", ""}) {
+    own_.command("CONFIG", "SET", "save", save);
+    own_.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    redis.command("PING");
+  }
+  EXPECT_EQ(warnings_.size(), 2U);
+}
+
+TEST(WarningOfAnOddServerTest, ServerThatDoesNotLetItselfBeLookedAtIsUsedNevertheless) {
+  FakeServer const server{[](auto const& words) {
+    return words.front() == "CONFIG" ? FakeServer::Answer{"", FakeServer::Then::close}
+                                     : FakeServer::Answer{FakeServer::ok};
+  }};
+  auto options = Options::from_url(server.url() + "?protocol=2");
+  std::vector<std::string> warnings;
+  options.on_warning = [&](std::string const& line) { warnings.push_back(line); };
+  EXPECT_EQ(Client{options}.command("GET", "k").as<std::string>(), "OK");
+  EXPECT_THAT(warnings, ElementsAre(HasSubstr("does not let itself be looked at")));
+}
+
 TEST_F(WarningTest, SafeServerIsNotWarnedOf) {
   make_safe();
   Client redis{options()};
@@ -292,6 +326,23 @@ TEST_F(InspectionTest, StrictRefusesAServerThatHasBecomeDangerousWhenItConnectsA
   EXPECT_EQ(redis.command("INCR", "n").as<int>(), 1);
 }
 
+TEST_F(InspectionTest, StrictRefusesADangerousServerAlsoForWhatHasItsOwnConnection) {
+  make_safe();
+  Client redis{server_.url() + "?strict=yes"};
+  own_.command("CONFIG", "SET", "save", "");
+  EXPECT_THROW(redis.command("BLPOP", "list", 1), UnsafeServer);
+  EXPECT_THROW(redis.transaction({"k"}, [](Transaction& tx) { tx.queue("SET", "k", 1); }),
+               UnsafeServer);
+  EXPECT_EQ(own_.command("EXISTS", "k").as<int>(), 0);
+}
+
+TEST_F(InspectionTest, PermissionsOfAnOldServerAreNotKnown) {
+  // Before Redis 7 there is nothing to ask, in a table that is like any other.
+  auto const source = "local redis = {error_reply = redis.error_reply}\n" +
+                      std::string{scripts::server_permissions.source()};
+  EXPECT_THROW(own_.command("EVAL", source, 0, "key", "GET KEY"), ServerError);
+}
+
 TEST_F(InspectionTest, StrictNeedsAServer) {
   server_.kill();
   EXPECT_THROW(Client{server_.url() + "?strict=yes&connect_timeout=50ms"}, Unreachable);
@@ -319,7 +370,7 @@ TEST(CommandsInUseTest, HoldEveryCommandOfEveryScript) {
 
 /// Every call of every primitive, once, so that the server counts what it sends.
 void use_everything(Client& redis) {
-  Lock lock{redis, "lock", {.lease = 200ms}};
+  Lock lock{redis, "lock", {.lease = 3s}};
   {
     auto hold = lock.acquire();
     std::thread waiter{[&] { EXPECT_TRUE(lock.try_acquire_for(20s)); }};

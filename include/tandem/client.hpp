@@ -47,8 +47,9 @@ class Client : public Conversation {
   explicit Client(std::string_view url);
   explicit Client(Options options);
 
-  /// Sends one command whose reply nobody waits for. It leaves at once or together with what is said
-  /// next, in the order in which this thread says it; what comes of it is read in the background.
+  /// Sends one command whose reply nobody waits for. It leaves at once, or together with others when
+  /// the next reply comes, in the order in which this thread says it; what comes of it is read in the
+  /// background.
   ///
   ///     redis.post("INCR", "page:views");
   ///

@@ -14,6 +14,8 @@ namespace tandem::detail {
 namespace {
 
 constexpr auto long_silence = std::chrono::seconds{5};
+// Who is told slowly is told of so many at once; of what fails meanwhile only how many it were.
+constexpr std::size_t most_reports = 1000;
 
 /// A command whose reply nobody waits for. It ends its own life when its fate is known.
 class Posted final : public Request {
@@ -66,6 +68,10 @@ bool Attendant::post(Line& line, CommandBuffer const& command) {
 void Attendant::report(std::unique_ptr<Error> error) noexcept {
   try {
     std::lock_guard const guard{mutex_};
+    if (failed_.size() >= most_reports) {
+      ++failed_besides_;
+      return;
+    }
     failed_.push_back(std::move(error));
   } catch (std::bad_alloc const&) {
     return;  // nor is there memory to say so
@@ -75,11 +81,16 @@ void Attendant::report(std::unique_ptr<Error> error) noexcept {
 
 void Attendant::report_what_failed() noexcept {
   std::vector<std::unique_ptr<Error>> failed;
+  std::size_t besides = 0;
   {
     std::lock_guard const guard{mutex_};
     failed.swap(failed_);
+    besides = std::exchange(failed_besides_, 0);
   }
   for (auto const& error : failed) options_.report(*error);
+  if (besides > 0) {
+    options_.report(Error{fmt::format("tandem: {} more posted commands failed", besides)});
+  }
 }
 
 pollfd Attendant::watch() {
@@ -96,6 +107,7 @@ Deadline Attendant::on_time(Deadline now) {
   report_what_failed();
   auto const line = line_.current();
   if (line == nullptr) return now + long_silence;
+  line->attend();  // what lies here unread is not late; on_ready may not have been called for long
   auto const health = line->examine(now, long_silence);
   if (health.silent) {
     CommandBuffer command;

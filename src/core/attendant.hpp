@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -44,6 +45,7 @@ class Attendant final : public EventListener {
 
   std::mutex mutex_{};  // guards:
   std::vector<std::unique_ptr<Error>> failed_{};
+  std::size_t failed_besides_ = 0;  // for want of room
 };
 
 }  // namespace tandem::detail

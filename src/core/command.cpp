@@ -8,7 +8,7 @@
 namespace tandem {
 namespace {
 
-enum class Kind { blocks, changes, opens, closes, container };
+enum class Kind { blocks, may_block, changes, opens, closes, container };
 
 struct Special {
   std::string_view name;
@@ -27,14 +27,15 @@ constexpr Special special[] = {
     {"SCRIPT", Kind::container},     {"SELECT", Kind::changes},       {"SSUBSCRIBE", Kind::changes},
     {"SUBSCRIBE", Kind::changes},    {"SUNSUBSCRIBE", Kind::changes}, {"SYNC", Kind::changes},
     {"UNSUBSCRIBE", Kind::changes},  {"UNWATCH", Kind::changes},      {"WAIT", Kind::blocks},
-    {"WAITAOF", Kind::blocks},       {"WATCH", Kind::changes},        {"XREAD", Kind::blocks},
-    {"XREADGROUP", Kind::blocks},
+    {"WAITAOF", Kind::blocks},       {"WATCH", Kind::changes},        {"XREAD", Kind::may_block},
+    {"XREADGROUP", Kind::may_block},
 };
 
 // CLIENT LIST, SCRIPT LOAD and the like leave the connection as it was.
 constexpr std::string_view special_in_container[] = {
-    "CLIENT CACHING", "CLIENT NO-EVICT", "CLIENT NO-TOUCH", "CLIENT REPLY",
-    "CLIENT SETNAME", "CLIENT TRACKING", "SCRIPT DEBUG",
+    "CLIENT CACHING",  "CLIENT CAPA",     "CLIENT IMPORT-SOURCE",
+    "CLIENT NO-EVICT", "CLIENT NO-TOUCH", "CLIENT REPLY",
+    "CLIENT SETNAME",  "CLIENT TRACKING", "SCRIPT DEBUG",
 };
 
 /// `name` in any mixture of capitals.
@@ -72,7 +73,9 @@ void CommandBuffer::begin(std::size_t count) {
   bytes_ += "\r\n";
   ++count_;
   words_ = 0;
+  words_to_come_ = count;
   container_ = {};
+  looks_for_block_ = false;
 }
 
 void CommandBuffer::take_note_of_name(std::string_view name) noexcept {
@@ -83,14 +86,20 @@ void CommandBuffer::take_note_of_name(std::string_view name) noexcept {
   if (found->kind == Kind::container) container_ = found->name;
   if (found->kind == Kind::blocks) may_block_ = true;
   if (found->kind == Kind::opens) in_multi_ = true;
-  if (found->kind == Kind::closes) in_multi_ = false;
-  if ((found->kind == Kind::changes || closes_nothing) && changes_connection_.empty())
+  // With too many words EXEC fails, and leaves open what it was to close.
+  bool const fails = found->kind == Kind::closes && words_to_come_ != 1;
+  if (found->kind == Kind::closes && !fails) in_multi_ = false;
+  if (found->kind == Kind::may_block) looks_for_block_ = true;
+  if ((found->kind == Kind::changes || closes_nothing || fails) && changes_connection_.empty())
     changes_connection_ = found->name;
 }
 
 void CommandBuffer::word(std::string_view bytes) {
   if (words_ == 0) {
     take_note_of_name(bytes);
+  } else if (looks_for_block_) {
+    if (is(bytes, "BLOCK")) may_block_ = true;
+    looks_for_block_ = !may_block_ && !is(bytes, "STREAMS");
   } else if (words_ == 1 && !container_.empty()) {
     for (auto const each : special_in_container) {
       bool const same =

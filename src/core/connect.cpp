@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/backoff.hpp"
+#include "core/inspection.hpp"
 
 namespace tandem::detail {
 
@@ -17,7 +18,9 @@ std::unique_ptr<Wire> connect_patiently(Options const& options, Deadline deadlin
   Backoff backoff{std::chrono::milliseconds{5}, std::chrono::milliseconds{250}};
   for (;;) {
     try {
-      return std::make_unique<Wire>(options, give_up, waiting);
+      auto wire = std::make_unique<Wire>(options, give_up, waiting);
+      if (options.strict) require_safe(*wire, options, give_up);
+      return wire;
     } catch (Unreachable const&) {
       auto const now = steady_clock::now();
       if (now >= last_attempt) throw;

@@ -39,15 +39,20 @@ Core::OfThisProcess::OfThisProcess(std::shared_ptr<Options const> shared)
 
 Core::OfThisProcess::~OfThisProcess() {
   // A socket that is closed with replies unread makes the other side forget what it has not read.
-  if (auto const last = line.current(); last != nullptr && last->owes()) {
-    CommandBuffer ping;
-    ping.add(std::initializer_list<Argument>{"PING"});
-    Reply pong{nullptr};
-    Call call{{&pong, 1}};
-    last->exchange(ping.bytes(), call, steady_clock::now() + options->command_timeout);
-  }
+  settle_posts(steady_clock::now() + options->command_timeout);
   events.stop();  // before the services that it calls
   line.drop();    // before the attendant, which is told what becomes of what is still under way
+}
+
+/// Waits until what was posted is answered. Whatever becomes of it is reported, not thrown.
+void Core::OfThisProcess::settle_posts(Deadline deadline) {
+  auto const last = line.current();
+  if (last == nullptr || !last->has_posts()) return;
+  CommandBuffer ping;
+  ping.add(std::initializer_list<Argument>{"PING"});
+  Reply pong{nullptr};
+  Call call{{&pong, 1}};
+  last->exchange(ping.bytes(), call, deadline);
 }
 
 Core::Core(Options options)
@@ -142,18 +147,14 @@ void Core::post(CommandBuffer const& command) {
   attend_from_now_on();
   auto& attendant = process().attendant;
   auto const until = deadline();
-  CommandBuffer ping;
   for (;;) {
     auto const line = process().line.get(until);
     if (attendant.post(*line, command)) return;
-    // So much is under way that memory would grow: when this is answered all of it is.
-    if (ping.count() == 0) ping.add(std::initializer_list<Argument>{"PING"});
-    Reply pong{nullptr};
-    Call call{{&pong, 1}};
-    line->exchange(ping.bytes(), call, until);
-    if (call.fate() != Request::Fate::answered && steady_clock::now() >= until) {
-      throw Unreachable{fmt::format("tandem: {} was not sent: so much is under way: {}",
-                                    describe(command), call.why())};
+    // So much is under way that memory would grow; or the line broke this moment.
+    process().settle_posts(until);
+    if (steady_clock::now() >= until) {
+      throw Unreachable{fmt::format("tandem: {} was not sent: so much is under way to {}",
+                                    describe(command), options_->endpoint())};
     }
   }
 }
@@ -215,6 +216,9 @@ Inspection Core::inspect(std::string_view key) {
   return detail::inspect(lease.wire(), *options_, key, until);
 }
 
-WireLease Core::borrow(Deadline deadline) { return process().pool.borrow(deadline); }
+WireLease Core::borrow(Deadline deadline) {
+  process().settle_posts(deadline);  // they came first, over another connection
+  return process().pool.borrow(deadline);
+}
 
 }  // namespace tandem::detail

@@ -60,8 +60,8 @@ std::string describe(CommandBuffer const& commands) {
   if (commands.count() == 0) return "nothing";
   Words words{commands.bytes()};
   auto const name = words.next();
-  std::string out{name};
-  if (is(name, "EVALSHA") || is(name, "EVAL")) {
+  auto out = printable(name);
+  if (is(name, "EVALSHA") || is(name, "EVAL") || is(name, "EVALSHA_RO") || is(name, "EVAL_RO")) {
     out = "script";
     (void)words.next();
     if (words.count() > 3 && words.next() != "0") out += " on " + printable(words.next());

@@ -87,12 +87,12 @@ using Fields = std::map<std::string_view, std::string_view, std::less<>>;
 Fields fields(std::string_view text) {
   Fields out;
   while (!text.empty()) {
-    auto const end = std::min(text.find('\n'), text.size() - 1);
+    auto const end = std::min(text.find('\n'), text.size());
     auto line = text.substr(0, end);
     if (line.ends_with('\r')) line.remove_suffix(1);
     auto const colon = line.find(':');
     if (colon != std::string_view::npos) out[line.substr(0, colon)] = line.substr(colon + 1);
-    text.remove_prefix(end + 1);
+    text.remove_prefix(std::min(end + 1, text.size()));
   }
   return out;
 }
@@ -129,8 +129,12 @@ void read_info(Inspection& out, ReplyView reply) {
 void read_clock(Inspection& out, ReplyView reply, std::chrono::system_clock::time_point asked,
                 std::chrono::system_clock::time_point told) {
   if (reply.is_error() || reply.size() != 2) return;
-  std::chrono::system_clock::time_point const theirs{
-      std::chrono::seconds{reply[0].as<long long>()} + microseconds{reply[1].as<long long>()}};
+  auto const seconds = reply[0].as<long long>();
+  auto const rest = reply[1].as<long long>();
+  constexpr auto end_of_time = 9'000'000'000;  // what a clock of nanoseconds holds
+  if (seconds < 0 || seconds > end_of_time || rest < 0 || rest >= 1'000'000) return;
+  std::chrono::system_clock::time_point const theirs{std::chrono::seconds{seconds} +
+                                                     microseconds{rest}};
   auto const round_trip = told - asked;
   out.clock_difference =
       std::chrono::duration_cast<microseconds>(theirs - (asked + round_trip / 2));
@@ -141,8 +145,8 @@ void read_saves(Inspection& out, ReplyView reply) {
   if (reply.is_error()) {
     out.snapshots = "?";
     out.notes.emplace_back("it does not tell whether it saves snapshots (CONFIG GET save)");
-  } else if (reply.size() == 2) {
-    out.snapshots = reply[1].as<std::string>();
+  } else {
+    out.snapshots = reply.size() == 2 ? reply[1].as<std::string>() : "?";
   }
 }
 
@@ -259,6 +263,11 @@ Inspection inspect(Wire& wire, Options const& options, std::string_view key, Dea
   } catch (InDoubt const& fault) {
     throw Unreachable{fault.what()};
   }
+}
+
+void require_safe(Wire& wire, Options const& options, Deadline deadline) {
+  auto const found = inspect(wire, options, "tandem", deadline);
+  if (!found.dangers.empty()) throw UnsafeServer{"tandem: " + found.line()};
 }
 
 }  // namespace detail

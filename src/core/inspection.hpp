@@ -15,6 +15,9 @@ namespace tandem::detail {
 [[nodiscard]] Inspection inspect(Wire& wire, Options const& options, std::string_view key,
                                  Deadline deadline);
 
+/// The same, for Options::strict. Throws also UnsafeServer.
+void require_safe(Wire& wire, Options const& options, Deadline deadline);
+
 /// The commands that tandem sends, also inside scripts, each with arguments.
 [[nodiscard]] std::span<char const* const> commands_in_use() noexcept;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
 
 #include <fmt/core.h>
 
@@ -24,7 +25,7 @@ constexpr std::size_t enough_for_a_crowd = 4;
 constexpr auto longest_hold = microseconds{300};
 
 // A server that answered so shortly ago is taken to be there still: looking costs a system call.
-constexpr auto just_now = microseconds{50};
+constexpr auto just_now = microseconds{10};
 
 // Who posts more than this waits until it is less.
 constexpr std::size_t most_under_way = 10'000;
@@ -33,10 +34,36 @@ constexpr std::size_t most_unsent = 1 << 20;
 // When a program that began with a few commands turns out to be one that stays.
 constexpr auto settling = std::chrono::seconds{1};
 
+// For how long a reader waits without looking up.
+constexpr auto slice = milliseconds{20};
+
 // For how long the attendant reads in one go.
 constexpr auto one_sitting = milliseconds{2};
 
+// Text for people: without the memory for it there is none.
+void remember(std::string& place, std::string const& why) noexcept {
+  try {
+    place = why;
+  } catch (std::bad_alloc const&) {
+    place.clear();
+  }
+}
+void remember(std::string& place, Options const& options, std::string_view doing,
+              std::string_view what) noexcept {
+  try {
+    auto const answer = doing == "waiting for" ? " to answer" : "";
+    place = fmt::format("tandem: {} {}{}: {}", doing, options.endpoint(), answer, what);
+  } catch (std::bad_alloc const&) {
+    place.clear();
+  }
+}
+
 }  // namespace
+
+void Line::Slots::make_room(std::size_t count) {
+  auto const needed = slots_.size() + count;
+  if (needed > slots_.capacity()) slots_.reserve(std::max(needed, 2 * slots_.capacity()));
+}
 
 void Line::Slots::pop() noexcept {
   ++first_;
@@ -60,8 +87,10 @@ void Line::exchange(std::string_view bytes, Call& call, Deadline deadline) {
 bool Line::post(std::string_view bytes, Request& request) {
   {
     std::lock_guard const guard{mutex_};
-    if (pending_.size() + queued_.size() > most_under_way || outbox_.size() + unsent_ > most_unsent)
+    if (broken_ || pending_.size() + queued_.size() > most_under_way ||
+        outbox_.size() + unsent_ > most_unsent) {
       return false;
+    }
   }
   start(bytes, request, Deadline::min());
   {
@@ -74,26 +103,34 @@ bool Line::post(std::string_view bytes, Request& request) {
 }
 
 bool Line::usable() noexcept {
-  std::lock_guard const guard{mutex_};
-  if (broken_) return false;
-  if (pending_.empty()) {
-    if (reader_ != nullptr || writing_) return true;
-    broken_ = !wire_->is_quiet(steady_clock::now() - heard_at_ >= just_now);
-  } else {
-    broken_ = is_overdue(steady_clock::now());
+  Ended ended;
+  {
+    std::lock_guard const guard{mutex_};
+    if (broken_) return false;
+    auto const now = steady_clock::now();
+    if (pending_.empty()) {
+      if (reader_ != nullptr || writing_) return true;
+      broken_ = !wire_->is_quiet(now - heard_at_ >= just_now);
+    } else {
+      broken_ = is_overdue(now);
+    }
+    if (!broken_) return true;
+    remember(why_broken_, options_, "sending to", "it has hung up, or fell silent");
+    forget_queued(ended);
   }
-  if (broken_) {
-    why_broken_ =
-        fmt::format("tandem: sending to {}: it has hung up, or fell silent", options_.endpoint());
-  }
-  return !broken_;
+  ended.tell(why_broken_);
+  return false;
 }
 
-bool Line::owes() noexcept {
+bool Line::has_posts() noexcept {
   std::lock_guard const guard{mutex_};
-  auto const all = pending_.all();
-  return !queued_.empty() || std::any_of(all.begin(), all.end(),
-                                         [](Slot const& slot) { return slot.request != nullptr; });
+  auto const is_post = [](Slot const& slot) {
+    return slot.request != nullptr && !slot.request->is_awaited();
+  };
+  auto const sent = pending_.all();
+  auto const unsent = queued_.all();
+  return std::any_of(sent.begin(), sent.end(), is_post) ||
+         std::any_of(unsent.begin(), unsent.end(), is_post);
 }
 
 /// A reply that no caller waits for any more and that is as late as this will not come: the server,
@@ -103,9 +140,10 @@ milliseconds Line::patience() const noexcept {
   return options_.command_timeout - options_.command_timeout / 10;
 }
 
+/// Late is what did not come although nothing else did; what lies here unread is not late.
 bool Line::is_overdue(Deadline now) noexcept {
-  return !pending_.empty() && !pending_.front().is_awaited() &&
-         now - pending_.front().since >= patience();
+  if (pending_.empty() || pending_.front().is_awaited()) return false;
+  return now - std::max(pending_.front().since, heard_at_) >= patience() && !wire_->has_unread();
 }
 
 // -- writing --------------------------------------------------------------------------------------
@@ -113,33 +151,50 @@ bool Line::is_overdue(Deadline now) noexcept {
 void Line::start(std::string_view bytes, Request& request, Deadline deadline) {
   auto const now = steady_clock::now();
   if (now - made_ > settling) settled_.store(true, std::memory_order_relaxed);
+  Ended ended;
+  std::string why;
   {
-    std::unique_lock lock{mutex_};
-    if (broken_) {
-      auto const why = why_broken_;
-      lock.unlock();
-      return finish(request, Request::Fate::not_executed, why);
+    std::lock_guard const guard{mutex_};
+    try {
+      if (!broken_ && !accept(bytes, request, now)) return;
+    } catch (std::bad_alloc const&) {
+      why = "out of memory";  // short enough to need none
     }
-    last_word_ = now;
-    crowd_ = std::max(crowd_, pending_.size() + queued_.size() + 1);
-    auto const commands = request.replies_.size();
-    Slot const slot{&request, bytes.size(), commands, commands, now};
-    if (writing_ || blocked_ || !queued_.empty() || is_better_held()) {
-      if (queued_.empty()) held_until_ = now + longest_hold;
-      outbox_.append(bytes);
-      queued_.push(slot);
-      if (writing_ || blocked_ || is_better_held()) return;
-      take_outbox();
-      bytes = batch_;
+    if (broken_ || !why.empty()) {
+      if (why.empty()) why = why_broken_;
+      ended.add(&request, Request::Fate::not_executed);
     } else {
-      pending_.push(slot);
-      pending_.back().ends_a_write = true;
-      ++unanswered_;
-      unsent_ = bytes.size();
+      if (!queued_.empty()) {
+        take_outbox();
+        bytes = batch_;
+      }
+      writing_ = sending_ = true;
     }
-    writing_ = sending_ = true;
   }
+  if (!why.empty()) return ended.tell(why);
   write(bytes, deadline);
+}
+
+/// Whether it is for the caller to write: `bytes`, or what is queued, `bytes` at its end. Else they
+/// are left to somebody else. Throws std::bad_alloc, having changed nothing.
+bool Line::accept(std::string_view bytes, Request& request, Deadline now) {
+  pending_.make_room(queued_.size() + 1);
+  queued_.make_room(1);
+  auto const commands = request.replies_.size();
+  Slot const slot{&request, bytes.size(), commands, commands, now};
+  if (writing_ || blocked_ || !queued_.empty() || is_better_held()) {
+    outbox_.append(bytes);
+    if (queued_.empty()) held_until_ = now + longest_hold;
+    queued_.push(slot);
+  } else {
+    pending_.push(slot);
+    pending_.back().ends_a_write = true;
+    ++unanswered_;
+    unsent_ = bytes.size();
+  }
+  last_word_ = now;
+  crowd_ = std::max(crowd_, pending_.size() + queued_.size());
+  return queued_.empty() || !(writing_ || blocked_ || is_better_held());
 }
 
 bool Line::is_better_held() const noexcept {
@@ -149,9 +204,12 @@ bool Line::is_better_held() const noexcept {
 }
 
 /// Whether there are words that nobody is about to write.
-bool Line::is_held() const noexcept { return !queued_.empty() && !writing_ && !blocked_; }
+bool Line::is_held() const noexcept {
+  return !queued_.empty() && !writing_ && !blocked_ && !broken_;
+}
 
-void Line::take_outbox() {
+/// There is room for it in `pending_` since it was accepted.
+void Line::take_outbox() noexcept {
   batch_.clear();
   for (auto const& slot : queued_.all()) pending_.push(slot);
   queued_.clear();
@@ -162,7 +220,7 @@ void Line::take_outbox() {
 }
 
 /// With the writer's role: `rest`, and what others leave meanwhile. What the socket does not take
-/// until `deadline` is left to who reads.
+/// until `deadline`, or of the others' at once, is left to who reads.
 void Line::write(std::string_view rest, Deadline deadline) {
   for (;;) {
     std::size_t sent = 0;
@@ -183,41 +241,48 @@ void Line::write(std::string_view rest, Deadline deadline) {
         }
         take_outbox();
         rest = batch_;
+        deadline = Deadline::min();  // our own reply may be here
         continue;
       }
       sending_ = sent > 0;
     }
     if (sent > 0) continue;
     pollfd socket{wire_->descriptor(), POLLOUT, 0};
-    bool const ready = poll_until(&socket, 1, deadline);
-    std::string left{ready ? std::string_view{} : rest};
-    std::lock_guard const guard{mutex_};
-    sending_ = ready && !broken_;  // what was given up meanwhile must not go out any more
-    if (sending_) continue;
-    if (broken_) {
-      batch_.clear();
-      writing_ = false;
-      return;
+    bool goes_on = poll_until(&socket, 1, deadline);
+    {
+      std::lock_guard const guard{mutex_};
+      goes_on = goes_on && !broken_;  // what was given up meanwhile must not go out any more
+      sending_ = goes_on;
     }
-    batch_ = std::move(left);
-    blocked_ = true;
-    writing_ = false;
-    return;
+    if (!goes_on) return leave_to_reader(rest);
   }
 }
 
-void Line::write_what_is_held(Deadline deadline) noexcept {
+/// Gives up the writer's role with `rest` unsent, unless the line is broken.
+void Line::leave_to_reader(std::string_view rest) {
   try {
-    {
-      std::lock_guard const guard{mutex_};
-      if (!is_held() || broken_) return;
-      take_outbox();
-      writing_ = sending_ = true;
+    std::lock_guard const guard{mutex_};
+    if (!broken_) {
+      batch_ = std::string{rest};  // a part of it, or of the caller's words
+      blocked_ = true;
+      attended_ = false;  // who attends does not wait for room yet
+    } else {
+      batch_.clear();
     }
-    write(batch_, deadline);
-  } catch (std::exception const& fault) {  // out of memory
+    writing_ = false;
+  } catch (std::bad_alloc const& fault) {
     stop_writing(fault.what());
   }
+}
+
+void Line::write_what_is_held() noexcept {
+  {
+    std::lock_guard const guard{mutex_};
+    if (!is_held()) return;
+    take_outbox();
+    writing_ = sending_ = true;
+  }
+  write(batch_, Deadline::min());
 }
 
 /// By who reads: goes on with what a writer had no time for.
@@ -244,11 +309,11 @@ void Line::await(Call& call, Deadline deadline) {
     }
     if (leads) {
       read_for_all(call, deadline);
+      if (!call.is_done()) withdraw(call);
       hand_on_reading(call);
-      if (!call.is_done()) return withdraw(call);
     } else if (!call.sleep(until)) {
       if (steady_clock::now() >= deadline) return withdraw(call);
-      write_what_is_held(deadline);
+      write_what_is_held();
     }
   }
 }
@@ -273,7 +338,7 @@ void Line::read_for_all(Call const& call, Deadline deadline) {
         held = is_held() && queued_.size() == 1;
         if (held) until = std::min(until, held_until_);
       }
-      if (held_too_long) write_what_is_held(Deadline::min());
+      if (held_too_long) write_what_is_held();
       if (more || late || held_too_long) {
         more = wire_->read_what_is_here();
       } else if (blocked || held) {
@@ -291,7 +356,8 @@ void Line::read_for_all(Call const& call, Deadline deadline) {
 /// then. Whether more is to be read.
 bool Line::wait_for_room_too(bool blocked, Deadline until) {
   pollfd socket{wire_->descriptor(), static_cast<short>(blocked ? POLLIN | POLLOUT : POLLIN), 0};
-  (void)poll_until(&socket, 1, until);
+  // In slices: another thread may end the call, or the words, that are waited for.
+  (void)poll_until(&socket, 1, std::min(until, steady_clock::now() + slice));
   if ((socket.revents & POLLOUT) != 0) write_what_was_left();
   return (socket.revents & ~POLLOUT) != 0 && wire_->read_what_is_here();
 }
@@ -300,8 +366,8 @@ bool Line::wait_for_room_too(bool blocked, Deadline until) {
 void Line::deliver() {
   while (auto reply = wire_->parse_answer()) heard_.push_back(std::move(*reply));
   if (heard_.empty()) return;
-  ended_.reserve(heard_.size());
   auto const now = steady_clock::now();
+  Ended ended;
   bool unasked = false;
   bool held_no_longer = false;
   {
@@ -315,7 +381,7 @@ void Line::deliver() {
       if (slot.request != nullptr)
         slot.request->replies_[slot.request->taken_++] = std::move(reply);
       if (--slot.unanswered > 0) continue;
-      if (slot.request != nullptr) ended_.push_back(slot.request);
+      ended.add(slot.request, Request::Fate::answered);
       if (slot.ends_a_write) --unanswered_;
       pending_.pop();
     }
@@ -324,9 +390,8 @@ void Line::deliver() {
     heard_at_ = now;
   }
   heard_.clear();
-  if (held_no_longer) write_what_is_held(Deadline::min());
-  for (auto* const request : ended_) finish(*request, Request::Fate::answered, {});
-  ended_.clear();
+  if (held_no_longer) write_what_is_held();
+  ended.tell({});
   if (unasked) {
     throw InDoubt{fmt::format("tandem: waiting for {} to answer: it answered what nobody had asked",
                               options_.endpoint())};
@@ -366,7 +431,7 @@ pollfd Line::unattended() noexcept {
 void Line::attend() noexcept {
   {
     std::lock_guard const guard{mutex_};
-    if (reader_ != nullptr || over_) return;
+    if (reader_ != nullptr || over_ || (pending_.empty() && queued_.empty())) return;
     reader_ = &attendant_;
   }
   try {
@@ -385,13 +450,18 @@ void Line::attend() noexcept {
 Line::Health Line::examine(Deadline now, milliseconds long_silence) noexcept {
   {
     std::lock_guard const guard{mutex_};
+    Health const good{false, now + long_silence};
+    if (over_ || reader_ != nullptr) return good;
     if (pending_.empty() && queued_.empty()) {
-      bool const silent = !broken_ && now - last_word_ >= long_silence;
-      return {silent, (silent ? now : last_word_) + long_silence};
+      auto const again = last_word_ + long_silence;
+      if (broken_ || now < again) return {false, broken_ ? good.look_again : again};
+      return {true, good.look_again};
     }
-    if (pending_.empty() || pending_.front().is_awaited()) return {false, now + long_silence};
-    if (!is_overdue(now)) return {false, pending_.front().since + patience()};
-    if (reader_ != nullptr) return {false, now + long_silence};  // it notices itself
+    if (pending_.empty() || pending_.front().is_awaited()) return good;
+    if (!is_overdue(now)) {
+      auto const late = std::max(pending_.front().since, heard_at_) + patience();
+      return {false, std::max(late, now + one_sitting)};
+    }
   }
   give_up(fmt::format("tandem: waiting for {} to answer: timeout", options_.endpoint()));
   return {false, now + long_silence};
@@ -404,44 +474,68 @@ Line::~Line() {
                       options_.endpoint()));
 }
 
-void Line::finish(Request& request, Request::Fate fate, std::string const& why) noexcept {
-  request.fate_ = fate;
-  if (fate != Request::Fate::answered) request.why_ = why;
-  request.finished();
+void Line::Ended::add(Request* request, Request::Fate fate) noexcept {
+  if (request == nullptr) return;
+  request->fate_ = fate;
+  (last_ == nullptr ? first_ : last_->next_ended_) = request;
+  last_ = request;
+}
+
+void Line::Ended::tell(std::string const& why) const noexcept {
+  for (auto* each = first_; each != nullptr;) {
+    auto* const next = each->next_ended_;
+    if (each->fate_ != Request::Fate::answered) remember(each->why_, why);
+    each->finished();  // and may be gone
+    each = next;
+  }
+}
+
+/// What is not sent will not be.
+void Line::forget_queued(Ended& ended) noexcept {
+  for (auto const& slot : queued_.all()) ended.add(slot.request, Request::Fate::not_executed);
+  queued_.clear();
+  outbox_.clear();
 }
 
 /// At its deadline: what was not sent is not; what was leaves a gap for its reply.
 void Line::withdraw(Call& call) {
+  Ended ended;
+  bool found = false;
+  std::string_view doing = "sending to";
   {
-    std::unique_lock lock{mutex_};
+    std::lock_guard const guard{mutex_};
     std::size_t before = 0;
     for (auto& slot : queued_.all()) {
       if (slot.request == &call) {
         outbox_.erase(before, slot.bytes);
         queued_.erase(&slot);
-        lock.unlock();
-        return finish(call, Request::Fate::not_executed,
-                      fmt::format("tandem: sending to {}: timeout", options_.endpoint()));
+        ended.add(&call, Request::Fate::not_executed);
+        found = true;
+        break;
       }
       before += slot.bytes;
     }
     for (auto& slot : pending_.all()) {
       if (slot.request != &call) continue;
       slot.request = nullptr;
-      lock.unlock();
-      return finish(call, Request::Fate::in_doubt,
-                    fmt::format("tandem: waiting for {} to answer: timeout", options_.endpoint()));
+      ended.add(&call, Request::Fate::in_doubt);
+      found = true;
+      doing = "waiting for";
+      break;
     }
   }
-  call.sleep_until_done();  // it was answered just now, or failed
+  if (!found) return call.sleep_until_done();  // another thread is about to end it
+  std::string why;
+  remember(why, options_, doing, "timeout");
+  ended.tell(why);
 }
 
 /// The connection can be read no more: whatever was sent is in doubt.
 void Line::give_up(std::string const& why) noexcept {
-  std::vector<std::pair<Request*, Request::Fate>> ends;
+  Ended ended;
   {
     std::lock_guard const guard{mutex_};
-    if (!std::exchange(broken_, true)) why_broken_ = why;
+    if (!std::exchange(broken_, true)) remember(why_broken_, why);
     over_ = true;
     // Of what is being sent this very moment nobody knows how much is out.
     if (sending_) unsent_ = 0;
@@ -449,47 +543,39 @@ void Line::give_up(std::string const& why) noexcept {
     for (auto slot = pending.rbegin(); slot != pending.rend(); ++slot) {
       auto const missing = std::min(unsent_, slot->bytes);
       unsent_ -= missing;
-      if (slot->request == nullptr) continue;
-      ends.emplace_back(slot->request, slot->may_be_executed_without(missing)
-                                           ? Request::Fate::in_doubt
-                                           : Request::Fate::not_executed);
-    }
-    for (auto const& slot : queued_.all()) {
-      ends.emplace_back(slot.request, Request::Fate::not_executed);
+      ended.add(slot->request, slot->may_be_executed_without(missing)
+                                   ? Request::Fate::in_doubt
+                                   : Request::Fate::not_executed);
     }
     pending_.clear();
-    queued_.clear();
-    outbox_.clear();
+    forget_queued(ended);
     blocked_ = false;
     reader_ = nullptr;
   }
   wire_->hang_up();  // a writer that waits for the socket
-  for (auto const& [request, fate] : ends) finish(*request, fate, why);
+  ended.tell(why);
 }
 
 /// The connection can be written to no more. What it has said before may still be read.
 void Line::stop_writing(std::string const& why) noexcept {
-  std::vector<Request*> unsent;
+  Ended ended;
   {
     std::lock_guard const guard{mutex_};
-    if (!std::exchange(broken_, true)) why_broken_ = why;
+    if (!std::exchange(broken_, true)) remember(why_broken_, why);
     while (!pending_.empty() && unsent_ > 0) {
-      auto const pending = pending_.all();
-      auto const& last = pending.back();
+      auto const& last = pending_.back();
       auto const missing = std::min(unsent_, last.bytes);
       if (last.may_be_executed_without(missing)) break;
       unsent_ -= missing;
-      if (last.request != nullptr) unsent.push_back(last.request);
+      ended.add(last.request, Request::Fate::not_executed);
       pending_.erase(&last);
     }
     unsent_ = 0;
-    for (auto const& slot : queued_.all()) unsent.push_back(slot.request);
-    queued_.clear();
-    outbox_.clear();
+    forget_queued(ended);
     batch_.clear();
     writing_ = sending_ = false;
   }
-  for (auto* const request : unsent) finish(*request, Request::Fate::not_executed, why);
+  ended.tell(why);
 }
 
 }  // namespace tandem::detail

@@ -54,13 +54,13 @@ class Line {
   void exchange(std::string_view bytes, Call& call, Deadline deadline);
 
   /// Sends them, or leaves them to go out with the next write, and waits for nothing. False, and
-  /// nothing done, when so much is under way already that who posts more must wait.
+  /// nothing done, when the line is broken, or so much is under way that who posts more must wait.
   [[nodiscard]] bool post(std::string_view bytes, Request& request);
 
   /// Whether the next request may go over it. An idle line is looked at: has the server hung up?
   [[nodiscard]] bool usable() noexcept;
-  /// Whether replies are to come that somebody wants, other than this thread.
-  [[nodiscard]] bool owes() noexcept;
+  /// Whether something that was posted is not answered yet.
+  [[nodiscard]] bool has_posts() noexcept;
   /// Whether it has been in use for a while, so that it is worth while to see to its health.
   [[nodiscard]] bool is_settled() const noexcept {
     return settled_.load(std::memory_order_relaxed);
@@ -100,7 +100,9 @@ class Line {
   /// A queue that keeps its memory.
   class Slots {
    public:
-    void push(Slot const& slot) { slots_.push_back(slot); }
+    /// Makes room for so many more, so that `push` cannot fail.
+    void make_room(std::size_t count);
+    void push(Slot const& slot) noexcept { slots_.push_back(slot); }
     void pop() noexcept;
     void clear() noexcept { slots_.clear(), first_ = 0; }
     [[nodiscard]] bool empty() const noexcept { return first_ == slots_.size(); }
@@ -115,12 +117,25 @@ class Line {
     std::size_t first_ = 0;
   };
 
+  /// Requests that have ended, told so once the lock is released. Needs no memory of its own.
+  class Ended {
+   public:
+    void add(Request* request, Request::Fate fate) noexcept;
+    void tell(std::string const& why) const noexcept;
+
+   private:
+    Request* first_ = nullptr;
+    Request* last_ = nullptr;
+  };
+
   void start(std::string_view bytes, Request& request, Deadline deadline);
+  [[nodiscard]] bool accept(std::string_view bytes, Request& request, Deadline now);
   [[nodiscard]] bool is_better_held() const noexcept;
   [[nodiscard]] bool is_held() const noexcept;
-  void take_outbox();
+  void take_outbox() noexcept;
   void write(std::string_view rest, Deadline deadline);
-  void write_what_is_held(Deadline deadline) noexcept;
+  void leave_to_reader(std::string_view rest);
+  void write_what_is_held() noexcept;
   void write_what_was_left();
   void await(Call& call, Deadline deadline);
   void read_for_all(Call const& call, Deadline deadline);
@@ -130,9 +145,9 @@ class Line {
   void withdraw(Call& call);
   [[nodiscard]] std::chrono::milliseconds patience() const noexcept;
   [[nodiscard]] bool is_overdue(Deadline now) noexcept;
+  void forget_queued(Ended& ended) noexcept;
   void give_up(std::string const& why) noexcept;
   void stop_writing(std::string const& why) noexcept;
-  static void finish(Request& request, Request::Fate fate, std::string const& why) noexcept;
 
   Options const& options_;
   std::unique_ptr<Wire> wire_;
@@ -162,7 +177,6 @@ class Line {
   std::string batch_{};  // the writer's
 
   std::vector<Reply> heard_{};                // the reader's
-  std::vector<Request*> ended_{};             // the reader's
   Call const attendant_{std::span<Reply>{}};  // stands for it in reader_
 };
 

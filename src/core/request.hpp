@@ -43,6 +43,7 @@ class Request {
   std::size_t taken_ = 0;
   Fate fate_ = Fate::open;
   std::string why_{};
+  Request* next_ended_ = nullptr;
 };
 
 /// A request that its caller's thread waits for.

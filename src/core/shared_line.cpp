@@ -53,7 +53,11 @@ std::shared_ptr<Line> SharedLine::connect(Deadline deadline) {
   std::string warning;
   try {
     auto wire = connect_patiently(options_, deadline, waiting_);
-    warning = look_at_server(*wire, deadline);
+    if (options_.on_warning && !options_.strict) {
+      warning = look_at_server(*wire, deadline);
+      // One that may not be asked some of it: a warning must not be what keeps us from connecting.
+      if (wire->broken()) wire = connect_patiently(options_, deadline, waiting_);
+    }
     made = std::make_shared<Line>(options_, std::move(wire), call_attendant_);
   } catch (...) {
     refusal = std::current_exception();
@@ -63,8 +67,7 @@ std::shared_ptr<Line> SharedLine::connect(Deadline deadline) {
     connecting_ = false;
     line_ = made;
     refusal_ = refusal;
-    if (refusal == nullptr && warned_ == warning) warning.clear();
-    if (!warning.empty()) warned_ = warning;
+    if (refusal == nullptr && std::exchange(warned_, warning) == warning) warning.clear();
   }
   changed_.notify_all();
   if (refusal != nullptr) std::rethrow_exception(refusal);
@@ -72,14 +75,15 @@ std::shared_ptr<Line> SharedLine::connect(Deadline deadline) {
   return made;
 }
 
-/// The warning about it, if there is something to be warned of.
+/// What is to be said about it; empty when that is nothing.
 std::string SharedLine::look_at_server(Wire& wire, Deadline deadline) const {
-  if (!options_.strict && !options_.on_warning) return {};
-  auto const found = inspect(wire, options_, "tandem", deadline);
-  if (found.dangers.empty()) return {};
-  auto const warning = "tandem: " + found.line();
-  if (options_.strict) throw UnsafeServer{warning};
-  return warning;
+  try {
+    auto const found = inspect(wire, options_, "tandem", deadline);
+    return found.dangers.empty() ? "" : "tandem: " + found.line();
+  } catch (Unreachable const& fault) {
+    return fmt::format("tandem: {} does not let itself be looked at: {}", options_.endpoint(),
+                       fault.what());
+  }
 }
 
 }  // namespace tandem::detail

@@ -425,6 +425,11 @@ bool Wire::is_quiet(bool look) noexcept {
   return ::recv(descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
+bool Wire::has_unread() noexcept {
+  char byte = 0;
+  return (tls_ && tls_->has_more()) || ::recv(descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 std::vector<Reply> exchange(Wire& wire, CommandBuffer const& commands, Deadline deadline) {
   wire.send(commands, deadline);
   std::vector<Reply> replies;

@@ -75,6 +75,8 @@ class Wire {
   /// anything unasked. Without `look` only what was read already is considered, and no system call
   /// made.
   [[nodiscard]] bool is_quiet(bool look = true) noexcept;
+  /// Whether something of the server's is here that was not read yet. Its end is nothing.
+  [[nodiscard]] bool has_unread() noexcept;
 
   [[nodiscard]] bool broken() const noexcept { return broken_ || !of_this_process(); }
   void break_off() noexcept { broken_ = true; }

@@ -200,11 +200,24 @@ TEST(CommandBufferTest, KnowsWhatLeavesTheConnectionAsItWas) {
   EXPECT_EQ(commands({{"SCRIPT", "LOAD", "DEBUG"}, {"DEBUG", "SLEEP"}}).changes_connection(), "");
 }
 
+TEST(CommandBufferTest, KnowsWhatMayBlock) {
+  EXPECT_TRUE(commands({{"BLPOP", "k", "0"}}).may_block());
+  EXPECT_TRUE(commands({{"GET", "k"}, {"wait", "1", "0"}}).may_block());
+  EXPECT_TRUE(commands({{"XREAD", "COUNT", "1", "block", "0", "STREAMS", "s", "$"}}).may_block());
+  EXPECT_TRUE(
+      commands({{"XREADGROUP", "GROUP", "g", "c", "BLOCK", "0", "STREAMS", "s", ">"}}).may_block());
+  EXPECT_FALSE(commands({{"XREAD", "STREAMS", "BLOCK", "0"}}).may_block());
+  EXPECT_FALSE(commands({{"XREAD", "COUNT", "1"}, {"GET", "BLOCK"}}).may_block());
+  EXPECT_FALSE(commands({{"LPOP", "BLPOP"}}).may_block());
+}
+
 TEST(CommandBufferTest, TransactionInOnePieceLeavesTheConnectionAsItWas) {
   EXPECT_EQ(commands({{"MULTI"}, {"INCR", "a"}, {"EXEC"}}).changes_connection(), "");
   EXPECT_EQ(commands({{"MULTI"}, {"DISCARD"}, {"MULTI"}, {"EXEC"}}).changes_connection(), "");
   EXPECT_EQ(commands({{"MULTI"}, {"INCR", "a"}}).changes_connection(), "MULTI without EXEC");
   EXPECT_EQ(commands({{"MULTI"}, {"EXEC"}, {"EXEC"}}).changes_connection(), "EXEC");
+  EXPECT_EQ(commands({{"MULTI"}, {"EXEC", "junk"}}).changes_connection(), "EXEC")
+      << "it fails, and leaves MULTI open";
   auto buffer = commands({{"MULTI"}});
   buffer.append(commands({{"PING"}}));
   EXPECT_EQ(buffer.changes_connection(), "MULTI without EXEC");

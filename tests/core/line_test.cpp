@@ -53,6 +53,7 @@ std::atomic<long long> receives_in_background = 0;
 std::atomic<long long> polls = 0;
 std::atomic<long long> bytes_alive = 0;
 thread_local long long allocations = 0;
+thread_local int fail_at = 0;  // so many allocations of this thread from now, one fails
 /// What happens between the next send of this thread and its return.
 thread_local std::function<void()> const* after_send = nullptr;
 
@@ -87,6 +88,7 @@ extern "C" int ppoll(pollfd* fds, nfds_t count, timespec const* timeout, sigset_
 
 void* operator new(std::size_t size) {
   ++allocations;
+  if (fail_at > 0 && --fail_at == 0) throw std::bad_alloc{};
   void* const out = std::malloc(size == 0 ? 1 : size);
   if (out == nullptr) throw std::bad_alloc{};
   bytes_alive += static_cast<long long>(::malloc_usable_size(out));
@@ -150,10 +152,11 @@ Reply ask(Client const& redis, std::chrono::milliseconds patience, Words const&.
 /// A line over a wire of its own: nothing is repeated, nothing connected anew.
 class OwnLine {
  public:
-  explicit OwnLine(std::string const& url)
-      : options_{Options::from_url(url + "?command_timeout=20s")},
+  explicit OwnLine(std::string const& url, std::string const& command_timeout = "20s")
+      : options_{Options::from_url(url + "?command_timeout=" + command_timeout)},
         line_{options_,
-              std::make_unique<detail::Wire>(options_, steady_clock::now() + 20s, waiting_)} {}
+              std::make_unique<detail::Wire>(options_, steady_clock::now() + 20s, waiting_),
+              [this] { ++attendant_called; }} {}
 
   struct Outcome {
     Fate fate;
@@ -169,9 +172,25 @@ class OwnLine {
     out.why = call.why();
     return out;
   }
+  /// What becomes of it is not looked at.
+  void post(CommandBuffer const& command) {
+    ASSERT_TRUE(line_.post(command.bytes(), *new Forgotten));
+  }
   [[nodiscard]] bool usable() { return line_.usable(); }
+  [[nodiscard]] Line& get() { return line_; }
+
+  std::atomic<int> attendant_called = 0;
 
  private:
+  class Forgotten final : public detail::Request {
+   public:
+    Forgotten() : Request{{&reply_, 1}} {}
+
+   private:
+    void finished() noexcept override { delete this; }
+    Reply reply_{nullptr};
+  };
+
   Options options_;
   detail::CallerWaits waiting_{};
   Line line_;
@@ -287,7 +306,7 @@ TEST_F(LineTest, ThreadAloneSendsAndReceivesOncePerCommandAndWaitsForNothingElse
 TEST_F(LineTest, ManyThreadsShareEachSystemCall) {
   Client redis{client()};
   double least = 2;
-  for (int i = 0; i < 5 && least > 0.5; ++i) {  // who runs when is the machine's to say
+  for (int i = 0; i < 20 && least > 0.5; ++i) {  // who runs when is the machine's to say
     auto const [sent, received] = calls_per_command(redis, many);
     std::printf("system calls per command: %.3f send + %.3f recv\n", sent, received);
     least = std::min(least, sent + received);
@@ -638,6 +657,98 @@ TEST(LineOfAnOddServerTest, ReplyThatNobodyAskedForBreaksTheLineAndIsGivenToNobo
     EXPECT_EQ(redis.command("PING").as<std::string>(), "OK");
   }
   EXPECT_EQ(server.connections(), 1 + 6);
+}
+
+// ---- What nobody waits for ----
+
+TEST_F(LineTest, WhatAPostCouldNotWriteIsForWhoAttends) {
+  OwnLine line{server_.url()};
+  line.post(command("PING"));
+  EXPECT_EQ(line.attendant_called, 1);
+  EXPECT_EQ(line.get().unattended().events, POLLIN);  // it sleeps on this
+  line.exchange(command("PING"));                     // reads both answers before it wakes
+  line.post(command("SET", "large", std::string(8 << 20, 'x')));
+  EXPECT_EQ(line.attendant_called, 2) << "nobody waits for room in the socket";
+  EXPECT_EQ(line.get().unattended().events, POLLIN | POLLOUT);
+  EXPECT_TRUE(eventually([&] {
+    line.get().attend();
+    return own_.command("EXISTS", "large").as<int>() == 1;
+  }));
+}
+
+TEST_F(LineTest, AnswerThatLiesHereUnreadIsNotLate) {
+  OwnLine line{server_.url(), "100ms"};
+  line.post(command("INCR", "n"));
+  auto const late = steady_clock::now() + 200ms;
+  ASSERT_TRUE(eventually(
+      [&] { return steady_clock::now() > late && own_.command("EXISTS", "n").as<int>() == 1; }));
+  EXPECT_TRUE(line.usable());
+  (void)line.get().examine(steady_clock::now(), 5s);
+  EXPECT_EQ(line.exchange(command("INCR", "n")).replies.at(0).as<int>(), 2);
+}
+
+TEST_F(LineTest, LineThatDiedIsNotExaminedAgainAndAgain) {
+  OwnLine line{server_.url()};
+  line.exchange(command("PING"));
+  auto const later = steady_clock::now() + 10s;
+  EXPECT_TRUE(line.get().examine(later, 5s).silent);
+  server_.kill();
+  EXPECT_FALSE(line.usable());
+  auto const health = line.get().examine(later, 5s);
+  EXPECT_FALSE(health.silent);
+  EXPECT_GT(health.look_again, later);
+}
+
+TEST_F(LineTest, WhatWaitsBehindASilentServerEndsWhenTheLineIsGivenUp) {
+  OwnLine line{server_.url(), "200ms"};
+  server_.pause();
+  line.post(command("SET", "large", std::string(8 << 20, 'x')));  // the socket is full now
+  auto waits = std::async(std::launch::async, [&] { return line.exchange(command("PING")); });
+  EXPECT_TRUE(eventually([&] { return !line.usable(); }));
+  ASSERT_EQ(waits.wait_for(10s), std::future_status::ready) << "it has 20 s";
+  EXPECT_EQ(waits.get().fate, Fate::not_executed);
+}
+
+TEST(LineOfAnOddServerTest, WhoseAnswerIsHereDoesNotGoOnWritingForOthers) {
+  FakeServer const server{[](auto const& words) {
+    return words.front() == "ECHO" ? FakeServer::Answer{"+x\r\n", FakeServer::Then::deaf}
+                                   : FakeServer::Answer{FakeServer::ok};
+  }};
+  OwnLine line{server.url()};
+  std::function<void()> const meanwhile = [&] {
+    std::thread other{[&] { line.post(command("SET", "k", std::string(8 << 20, 'x'))); }};
+    other.join();
+  };
+  auto const took = support::time_of([&] {
+    after_send = &meanwhile;
+    EXPECT_EQ(line.exchange(command("ECHO", "x")).fate, Fate::answered);
+  });
+  EXPECT_LT(took, 10s) << "of the 20 s that it has";
+}
+
+TEST_F(LineTest, WantOfMemoryLosesNoStep) {
+  OwnLine line{server_.url()};
+  int failed = 0;
+  for (int round = 1; round <= 4; ++round) {
+    server_.pause();
+    for (int i = 0; i < 300; ++i) {
+      auto const words = command("ECHO", std::string(static_cast<std::size_t>(i), 'o'));
+      std::vector<Reply> replies;
+      replies.emplace_back(nullptr);
+      Call call{replies};
+      fail_at = round;
+      try {
+        line.get().exchange(words.bytes(), call, steady_clock::now() + 100us);
+      } catch (std::bad_alloc const&) {
+        ++failed;
+      }
+      fail_at = 0;
+      if (call.fate() == Fate::not_executed) ++failed;
+    }
+    server_.resume();
+    EXPECT_EQ(line.exchange(command("ECHO", "mine")).replies.at(0).as<std::string>(), "mine");
+  }
+  EXPECT_GT(failed, 0) << "nothing tested";
 }
 
 // ---- What blocks ----

@@ -108,8 +108,10 @@ class CommandBuffer {
   std::size_t count_ = 0;
   void take_note_of_name(std::string_view name) noexcept;
 
-  std::size_t words_ = 0;         // of the command that is open
-  std::string_view container_{};  // its name, where the next word decides what it is
+  std::size_t words_ = 0;          // of the command that is open, so far
+  std::size_t words_to_come_ = 0;  // of it, as it was begun
+  std::string_view container_{};   // its name, where the next word decides what it is
+  bool looks_for_block_ = false;   // XREAD, before its STREAMS
   bool may_block_ = false;
   bool in_multi_ = false;
   std::string_view changes_connection_{};

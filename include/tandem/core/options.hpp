@@ -74,7 +74,10 @@ struct Options {
   std::function<void(std::string const& line)> on_warning{};
 
   /// Such a server is refused: a `Client` connects in its constructor, which throws UnsafeServer,
-  /// and so does a call that would have to connect to one later. URL: `strict=yes`.
+  /// and so does a call that would have to connect to one later. What goes on in the background
+  /// (renewals) has a connection that is not looked at. URL: `strict=yes`.
+  ///
+  /// Cost:    1 round trip for each connection.
   bool strict = false;
 
   /// Reads a URL. Throws std::invalid_argument saying what was given and what is accepted.

@@ -7,6 +7,10 @@
 -- returns an error where the server has no way to tell (before Redis 7)
 --
 -- retry: safe
+local told, check = pcall(function() return redis.acl_check_cmd end)
+if not (told and check) then
+  return redis.error_reply('ERR permissions cannot be checked before Redis 7')
+end
 local denied = {}
 for i = 2, #ARGV do
   local command = ARGV[i]
@@ -14,7 +18,7 @@ for i = 2, #ARGV do
   for word in string.gmatch(command, '%S+') do
     words[#words + 1] = word == 'KEY' and ARGV[1] or word
   end
-  local known, allowed = pcall(redis.acl_check_cmd, unpack(words))
+  local known, allowed = pcall(check, unpack(words))
   if not (known and allowed) then
     denied[#denied + 1] = command
   end
