@@ -38,13 +38,17 @@ namespace {
 // ---- The system calls of this program: each is a step, before it and after it ----
 
 std::atomic<std::function<void()> const*> at_each_step = nullptr;
+std::atomic<int> stepping = 0;  // threads that may be at it
 thread_local bool is_watched = true;
 
 void step() {
+  ++stepping;
   auto const* const act = at_each_step.load();
-  if (act == nullptr || !std::exchange(is_watched, false)) return;
-  (*act)();
-  is_watched = true;
+  if (act != nullptr && std::exchange(is_watched, false)) {
+    (*act)();
+    is_watched = true;
+  }
+  --stepping;
 }
 
 template <class Function>
@@ -129,12 +133,12 @@ class ForkAtEachStep {
   }
   ForkAtEachStep(ForkAtEachStep const&) = delete;
   ForkAtEachStep& operator=(ForkAtEachStep const&) = delete;
-  ~ForkAtEachStep() { at_each_step = nullptr; }
+  ~ForkAtEachStep() { end(); }
 
   /// Waits for all children. How many there were.
   int end() {
     at_each_step = nullptr;
-    std::lock_guard const guard{mutex_};
+    EXPECT_TRUE(eventually([] { return stepping == 0; }));
     for (auto& child : children_) child.wait();
     return static_cast<int>(children_.size());
   }
