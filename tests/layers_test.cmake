@@ -9,7 +9,7 @@ cmake_minimum_required(VERSION 3.25)
 set(floors
   hiredis                                                  # the C library, tamed
   error options command reply script codec scratch channel         # what is said: no sockets, no threads
-  fork thread waiting lookup socket tls wire backoff connect pool line shared_line  # connections
+  fork bell thread waiting lookup socket tls wire backoff connect pool line shared_line  # connections
   pipeline transaction conversation connection             # saying it there
   events core client hold)                                 # what every primitive is built with
 # The exceptions: Mutex is Lock with another face, and a Hold is the half of Lock that other nouns
