@@ -18,9 +18,11 @@
 
 #include <tandem/client.hpp>
 #include <tandem/core/connection.hpp>
+#include <tandem/testing/redis_server.hpp>
 
 #include "core/hiredis.hpp"
 #include "support/fake_server.hpp"
+#include "support/mangling_proxy.hpp"
 #include "support/patience.hpp"
 #include "support/threads.hpp"
 
@@ -29,9 +31,11 @@ namespace {
 
 using namespace std::chrono_literals;
 using support::FakeServer;
+using support::ManglingProxy;
 using support::on_threads;
 using support::stall;
 using support::time_of;
+using testing::RedisServer;
 using Then = FakeServer::Then;
 
 constexpr int many = 16;
@@ -191,6 +195,29 @@ TEST_P(EndlessTest, CallsEndInTimeAndMemoryIsBounded) {
   EXPECT_EQ(bytes_alive, before) << "left behind";
   RecordProperty("most_bytes", std::to_string(most_bytes));
   EXPECT_LT(most_bytes, 1LL << 30);
+}
+
+TEST(EndlessTrickleTest, CallsEndInTimeAndMemoryIsBounded) {
+  count_memory();
+  auto const before = bytes_alive.load();
+  {
+    RedisServer const server;
+    Connection{server.url()}.command("SET", "k", std::string(8 << 20, 'x'));
+    ManglingProxy const proxy{server, [](ManglingProxy::Passing const& passing) {
+                                std::vector<std::string> bytes;
+                                for (char const each : passing.bytes) bytes.emplace_back(1, each);
+                                return bytes;
+                              }};
+    Client redis{proxy.url() + "?command_timeout=100ms&connect_timeout=20s"};
+    on_threads(many, [&](int) {
+      for (int i = 0; i < 6; ++i) {
+        auto const took = time_of([&] { EXPECT_THROW(redis.command("GET", "k"), Error); });
+        EXPECT_LT(took, 100ms + stall);
+      }
+    });
+  }
+  EXPECT_EQ(bytes_alive, before) << "left behind";
+  EXPECT_LT(most_bytes, 16LL << 20);
 }
 
 std::string const filler(1000, 'a');

@@ -57,6 +57,7 @@ void connect_again_and_again(std::string const& url) {
   through(1000, [&] {
     Client redis{url};
     EXPECT_EQ(redis.command("ECHO", value).as<std::string>(), value);
+    EXPECT_TRUE(redis.command("BLPOP", "nothing", 0.02).is_nil());  // it waits while interrupted
     EXPECT_EQ(
         redis.transaction({"k"}, [](Transaction& tx) { return tx.read("ECHO", 7).as<int>(); }), 7);
   });
