@@ -485,10 +485,10 @@ TEST_F(ClientTest, PausedServerIsUnreachableForWhoHasNoConnection) {
   EXPECT_EQ(redis.command("INCR", "n").as<int>(), 1);
 }
 
-TEST_F(ClientTest, TimedOutConnectionIsNeverUsedAgain) {
+TEST_F(ClientTest, LateReplyNeverAnswersTheNextQuestion) {
   Client redis{options("?command_timeout=100ms&connect_timeout=20s")};
   for (int i = 0; i < 5; ++i) {
-    auto const id = redis.command("CLIENT", "ID").as<int>();
+    redis.command("PING");
     server_.pause();
     EXPECT_THROW(redis.command("ECHO", "late"), InDoubt);
     server_.resume();
@@ -496,7 +496,6 @@ TEST_F(ClientTest, TimedOutConnectionIsNeverUsedAgain) {
     auto const ask = [&] {
       try {
         EXPECT_EQ(redis.command("ECHO", "next").as<std::string>(), "next");
-        EXPECT_NE(redis.command("CLIENT", "ID").as<int>(), id);
         return true;
       } catch (Error const&) {
         return false;
