@@ -116,7 +116,8 @@ bool Line::usable() noexcept {
     }
     if (!broken_) return true;
     remember(why_broken_, options_, "sending to", "it has hung up, or fell silent");
-    forget_queued(ended);
+    // Who is writing ends what it did not send; else that is for us.
+    writing_ ? forget_queued(ended) : forget_unsent(ended);
   }
   ended.tell(why_broken_);
   return false;
@@ -230,11 +231,13 @@ void Line::write(std::string_view rest, Deadline deadline) {
       return stop_writing(fault.what());
     }
     rest.remove_prefix(sent);
+    bool over = false;
     {
       std::lock_guard const guard{mutex_};
       if (!over_) unsent_ -= sent;
-      if (rest.empty() || broken_) {
-        if (outbox_.empty() || broken_) {
+      over = broken_;
+      if (rest.empty() && !over) {
+        if (outbox_.empty()) {
           batch_.clear();
           writing_ = sending_ = false;
           return;
@@ -244,35 +247,37 @@ void Line::write(std::string_view rest, Deadline deadline) {
         deadline = Deadline::min();  // our own reply may be here
         continue;
       }
-      sending_ = sent > 0;
+      sending_ = sent > 0 && !over;
     }
+    if (over) return stop_writing(why_broken_);
     if (sent > 0) continue;
     pollfd socket{wire_->descriptor(), POLLOUT, 0};
-    bool goes_on = poll_until(&socket, 1, deadline);
+    bool const ready = poll_until(&socket, 1, deadline);
     {
       std::lock_guard const guard{mutex_};
-      goes_on = goes_on && !broken_;  // what was given up meanwhile must not go out any more
-      sending_ = goes_on;
+      over = broken_;  // what was given up meanwhile must not go out any more
+      sending_ = ready && !over;
     }
-    if (!goes_on) return leave_to_reader(rest);
+    if (over) return stop_writing(why_broken_);
+    if (!ready) return leave_to_reader(rest);
   }
 }
 
-/// Gives up the writer's role with `rest` unsent, unless the line is broken.
+/// Gives up the writer's role with `rest` unsent.
 void Line::leave_to_reader(std::string_view rest) {
   try {
+    std::string left{rest};  // a part of batch_, or of the caller's words
     std::lock_guard const guard{mutex_};
     if (!broken_) {
-      batch_ = std::string{rest};  // a part of it, or of the caller's words
+      batch_ = std::move(left);
       blocked_ = true;
       attended_ = false;  // who attends does not wait for room yet
-    } else {
-      batch_.clear();
+      writing_ = false;
+      return;
     }
-    writing_ = false;
-  } catch (std::bad_alloc const& fault) {
-    stop_writing(fault.what());
+  } catch (std::bad_alloc const&) {  // as if the socket had failed
   }
+  stop_writing("tandem: out of memory, or given up while words were left to send");
 }
 
 void Line::write_what_is_held() noexcept {
@@ -385,6 +390,7 @@ void Line::deliver() {
       if (slot.ends_a_write) --unanswered_;
       pending_.pop();
     }
+    unasked = unasked || (pending_.empty() && wire_->has_unasked());
     crowd_ -= crowd_ / 8;  // and so forgets those who left
     held_no_longer = is_held() && !is_better_held();
     heard_at_ = now;
@@ -497,6 +503,22 @@ void Line::forget_queued(Ended& ended) noexcept {
   outbox_.clear();
 }
 
+/// The same, and what was about to be sent.
+void Line::forget_unsent(Ended& ended) noexcept {
+  while (!pending_.empty() && unsent_ > 0) {
+    auto const& last = pending_.back();
+    auto const missing = std::min(unsent_, last.bytes);
+    if (last.may_be_executed_without(missing)) break;
+    unsent_ -= missing;
+    ended.add(last.request, Request::Fate::not_executed);
+    pending_.erase(&last);
+  }
+  unsent_ = 0;
+  blocked_ = false;
+  batch_.clear();
+  forget_queued(ended);
+}
+
 /// At its deadline: what was not sent is not; what was leaves a gap for its reply.
 void Line::withdraw(Call& call) {
   Ended ended;
@@ -562,17 +584,7 @@ void Line::stop_writing(std::string const& why) noexcept {
   {
     std::lock_guard const guard{mutex_};
     if (!std::exchange(broken_, true)) remember(why_broken_, why);
-    while (!pending_.empty() && unsent_ > 0) {
-      auto const& last = pending_.back();
-      auto const missing = std::min(unsent_, last.bytes);
-      if (last.may_be_executed_without(missing)) break;
-      unsent_ -= missing;
-      ended.add(last.request, Request::Fate::not_executed);
-      pending_.erase(&last);
-    }
-    unsent_ = 0;
-    forget_queued(ended);
-    batch_.clear();
+    forget_unsent(ended);
     writing_ = sending_ = false;
   }
   ended.tell(why);

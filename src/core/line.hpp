@@ -146,6 +146,7 @@ class Line {
   [[nodiscard]] std::chrono::milliseconds patience() const noexcept;
   [[nodiscard]] bool is_overdue(Deadline now) noexcept;
   void forget_queued(Ended& ended) noexcept;
+  void forget_unsent(Ended& ended) noexcept;
   void give_up(std::string const& why) noexcept;
   void stop_writing(std::string const& why) noexcept;
 

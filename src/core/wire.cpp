@@ -411,13 +411,18 @@ std::optional<Reply> Wire::parse_answer() {
 
 void Wire::hang_up() noexcept { ::shutdown(descriptor(), SHUT_RDWR); }
 
+bool Wire::has_unasked() noexcept {
+  try {
+    refuse_unasked();
+    return false;
+  } catch (...) {
+    return true;
+  }
+}
+
 bool Wire::is_quiet(bool look) noexcept {
   if (broken() || (tls_ && tls_->has_more())) return false;
-  try {
-    refuse_unasked();  // it may have been read already, behind the last answer
-  } catch (Error const&) {
-    return false;
-  }
+  if (has_unasked()) return false;  // it may have been read already, behind the last answer
   if (!look) return true;
   char byte = 0;
   // An idle command connection has nothing to read: end of file or bytes nobody asked for both

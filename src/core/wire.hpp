@@ -75,6 +75,8 @@ class Wire {
   /// anything unasked. Without `look` only what was read already is considered, and no system call
   /// made.
   [[nodiscard]] bool is_quiet(bool look = true) noexcept;
+  /// Whether an answer, or the beginning of one, was read although none is to come.
+  [[nodiscard]] bool has_unasked() noexcept;
   /// Whether something of the server's is here that was not read yet. Its end is nothing.
   [[nodiscard]] bool has_unread() noexcept;
 

@@ -667,9 +667,11 @@ TEST_F(LineTest, WhatAPostCouldNotWriteIsForWhoAttends) {
   EXPECT_EQ(line.attendant_called, 1);
   EXPECT_EQ(line.get().unattended().events, POLLIN);  // it sleeps on this
   line.exchange(command("PING"));                     // reads both answers before it wakes
+  server_.pause();
   line.post(command("SET", "large", std::string(8 << 20, 'x')));
   EXPECT_EQ(line.attendant_called, 2) << "nobody waits for room in the socket";
   EXPECT_EQ(line.get().unattended().events, POLLIN | POLLOUT);
+  server_.resume();
   EXPECT_TRUE(eventually([&] {
     line.get().attend();
     return own_.command("EXISTS", "large").as<int>() == 1;
