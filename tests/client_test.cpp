@@ -18,8 +18,10 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <tandem/client.hpp>
 #include <tandem/core/connection.hpp>
@@ -29,6 +31,8 @@
 #include "support/fake_server.hpp"
 #include "support/fault_proxy.hpp"
 #include "support/patience.hpp"
+#include "support/sockets.hpp"
+#include "support/threads.hpp"
 
 namespace tandem {
 namespace {
@@ -37,6 +41,7 @@ using namespace std::chrono_literals;
 using support::eventually;
 using support::FakeServer;
 using support::FaultProxy;
+using support::on_threads;
 using support::stall;
 using support::time_of;
 using ::testing::HasSubstr;
@@ -54,13 +59,6 @@ std::string code_of(std::function<void()> const& call) {
     return error.code();
   }
   return "no error";
-}
-
-/// Runs `body(number)` on so many threads at once, and waits for all of them.
-void on_threads(int count, std::function<void(int)> const& body) {
-  std::vector<std::thread> threads;
-  for (int i = 0; i < count; ++i) threads.emplace_back([&body, i] { body(i); });
-  for (auto& thread : threads) thread.join();
 }
 
 int socket_option(int fd, int level, int name) {
@@ -265,8 +263,14 @@ TEST_F(ClientTest, CallWaitsForAServerThatIsOnItsWayBack) {
   Client redis{options("?connect_timeout=20s&command_timeout=20s")};
   redis.command("PING");
   server_.kill();
+  ::unlink(server_.socket_path().c_str());
+  auto const listener = support::listen_on_unix(server_.socket_path());  // in the server's place
   std::thread starter{[&] {
-    std::this_thread::sleep_for(100ms);  // so that the call is there before the server
+    // The call is there before the server: it knocks, and is turned away.
+    pollfd knock{listener.get(), POLLIN, 0};
+    EXPECT_EQ(::poll(&knock, 1, 20'000), 1);
+    ::unlink(server_.socket_path().c_str());
+    support::Descriptor{::accept(listener.get(), nullptr, nullptr)}.close();
     server_.restart();
   }};
   EXPECT_EQ(redis.command("PING").as<std::string>(), "PONG");

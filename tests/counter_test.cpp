@@ -359,7 +359,9 @@ TEST_F(CounterTest, AcknowledgedAddsAreCountedOnceWhileConnectionsAreKilled) {
   Client killer{server_.url()};
   for (int round = 0; round < 100 || (in_doubt == 0 && round < 2000); ++round) {
     killer.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
-    std::this_thread::sleep_for(1ms);  // so that some adds get through
+    auto const before = acknowledged.load();
+    (void)support::eventually([&] { return acknowledged > before; },
+                              1s);  // so that some adds get through
   }
   done = true;
   for (auto& thread : threads) thread.join();

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <new>
 
 #include <fmt/core.h>
 
@@ -13,17 +12,6 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// Words are held back while the server has enough to do: what is said meanwhile goes out together.
-// Where few talk there is nothing to be gained, and a wake-up to be lost; a crowd of callers waits
-// for each other earlier. ARCHITECTURE.md has the figures.
-constexpr std::size_t enough_writes = 2;
-constexpr std::size_t enough_commands = 6;
-constexpr std::size_t many_commands = 8;
-constexpr std::size_t a_crowd = 12;
-constexpr std::size_t enough_for_a_crowd = 4;
-// No longer than this for a reply that would let them go: on a slow network, a small part of it.
-constexpr auto longest_hold = microseconds{300};
-
 // A server that answered so shortly ago is taken to be there still: looking costs a system call.
 constexpr auto just_now = microseconds{10};
 
@@ -31,32 +19,11 @@ constexpr auto just_now = microseconds{10};
 constexpr std::size_t most_under_way = 10'000;
 constexpr std::size_t most_unsent = 1 << 20;
 
-// When a program that began with a few commands turns out to be one that stays.
-constexpr auto settling = std::chrono::seconds{1};
-
 // For how long a reader waits without looking up.
 constexpr auto slice = milliseconds{20};
 
 // For how long the attendant reads in one go.
 constexpr auto one_sitting = milliseconds{2};
-
-// Text for people: without the memory for it there is none.
-void remember(std::string& place, std::string const& why) noexcept {
-  try {
-    place = why;
-  } catch (std::bad_alloc const&) {
-    place.clear();
-  }
-}
-void remember(std::string& place, Options const& options, std::string_view doing,
-              std::string_view what) noexcept {
-  try {
-    auto const answer = doing == "waiting for" ? " to answer" : "";
-    place = fmt::format("tandem: {} {}{}: {}", doing, options.endpoint(), answer, what);
-  } catch (std::bad_alloc const&) {
-    place.clear();
-  }
-}
 
 }  // namespace
 
@@ -115,7 +82,7 @@ bool Line::usable() noexcept {
       broken_ = is_overdue(now);
     }
     if (!broken_) return true;
-    remember(why_broken_, options_, "sending to", "it has hung up, or fell silent");
+    say_why(why_broken_, "sending to", "it has hung up, or fell silent");
     // Who is writing ends what it did not send; else that is for us.
     writing_ ? forget_queued(ended) : forget_unsent(ended);
   }
@@ -145,159 +112,6 @@ milliseconds Line::patience() const noexcept {
 bool Line::is_overdue(Deadline now) noexcept {
   if (pending_.empty() || pending_.front().is_awaited()) return false;
   return now - std::max(pending_.front().since, heard_at_) >= patience() && !wire_->has_unread();
-}
-
-// -- writing --------------------------------------------------------------------------------------
-
-void Line::start(std::string_view bytes, Request& request, Deadline deadline) {
-  auto const now = steady_clock::now();
-  if (now - made_ > settling) settled_.store(true, std::memory_order_relaxed);
-  Ended ended;
-  std::string why;
-  {
-    std::lock_guard const guard{mutex_};
-    try {
-      if (!broken_ && !accept(bytes, request, now)) return;
-    } catch (std::bad_alloc const&) {
-      why = "out of memory";  // short enough to need none
-    }
-    if (broken_ || !why.empty()) {
-      if (why.empty()) why = why_broken_;
-      ended.add(&request, Request::Fate::not_executed);
-    } else {
-      if (!queued_.empty()) {
-        take_outbox();
-        bytes = batch_;
-      }
-      writing_ = sending_ = true;
-    }
-  }
-  if (!why.empty()) return ended.tell(why);
-  write(bytes, deadline);
-}
-
-/// Whether it is for the caller to write: `bytes`, or what is queued, `bytes` at its end. Else they
-/// are left to somebody else. Throws std::bad_alloc, having changed nothing.
-bool Line::accept(std::string_view bytes, Request& request, Deadline now) {
-  pending_.make_room(queued_.size() + 1);
-  queued_.make_room(1);
-  auto const commands = request.replies_.size();
-  Slot const slot{&request, bytes.size(), commands, commands, now};
-  if (writing_ || blocked_ || !queued_.empty() || is_better_held()) {
-    outbox_.append(bytes);
-    if (queued_.empty()) held_until_ = now + longest_hold;
-    queued_.push(slot);
-  } else {
-    pending_.push(slot);
-    pending_.back().ends_a_write = true;
-    ++unanswered_;
-    unsent_ = bytes.size();
-  }
-  last_word_ = now;
-  crowd_ = std::max(crowd_, pending_.size() + queued_.size());
-  return queued_.empty() || !(writing_ || blocked_ || is_better_held());
-}
-
-bool Line::is_better_held() const noexcept {
-  auto const commands = pending_.size();
-  if (crowd_ >= a_crowd) return commands >= enough_for_a_crowd;
-  return commands >= many_commands || (commands >= enough_commands && unanswered_ >= enough_writes);
-}
-
-/// Whether there are words that nobody is about to write.
-bool Line::is_held() const noexcept {
-  return !queued_.empty() && !writing_ && !blocked_ && !broken_;
-}
-
-/// There is room for it in `pending_` since it was accepted.
-void Line::take_outbox() noexcept {
-  batch_.clear();
-  for (auto const& slot : queued_.all()) pending_.push(slot);
-  queued_.clear();
-  batch_.swap(outbox_);
-  pending_.back().ends_a_write = true;
-  ++unanswered_;
-  unsent_ = batch_.size();
-}
-
-/// With the writer's role: `rest`, and what others leave meanwhile. What the socket does not take
-/// until `deadline`, or of the others' at once, is left to who reads.
-void Line::write(std::string_view rest, Deadline deadline) {
-  for (;;) {
-    std::size_t sent = 0;
-    try {
-      sent = wire_->write_some(rest).bytes;
-    } catch (std::exception const& fault) {
-      return stop_writing(fault.what());
-    }
-    rest.remove_prefix(sent);
-    bool over = false;
-    {
-      std::lock_guard const guard{mutex_};
-      if (!over_) unsent_ -= sent;
-      over = broken_;
-      if (rest.empty() && !over) {
-        if (outbox_.empty()) {
-          batch_.clear();
-          writing_ = sending_ = false;
-          return;
-        }
-        take_outbox();
-        rest = batch_;
-        deadline = Deadline::min();  // our own reply may be here
-        continue;
-      }
-      sending_ = sent > 0 && !over;
-    }
-    if (over) return stop_writing(why_broken_);
-    if (sent > 0) continue;
-    pollfd socket{wire_->descriptor(), POLLOUT, 0};
-    bool const ready = poll_until(&socket, 1, deadline);
-    {
-      std::lock_guard const guard{mutex_};
-      over = broken_;  // what was given up meanwhile must not go out any more
-      sending_ = ready && !over;
-    }
-    if (over) return stop_writing(why_broken_);
-    if (!ready) return leave_to_reader(rest);
-  }
-}
-
-/// Gives up the writer's role with `rest` unsent.
-void Line::leave_to_reader(std::string_view rest) {
-  try {
-    std::string left{rest};  // a part of batch_, or of the caller's words
-    std::lock_guard const guard{mutex_};
-    if (!broken_) {
-      batch_ = std::move(left);
-      blocked_ = true;
-      attended_ = false;  // who attends does not wait for room yet
-      writing_ = false;
-      return;
-    }
-  } catch (std::bad_alloc const&) {  // as if the socket had failed
-  }
-  stop_writing("tandem: out of memory, or given up while words were left to send");
-}
-
-void Line::write_what_is_held() noexcept {
-  {
-    std::lock_guard const guard{mutex_};
-    if (!is_held()) return;
-    take_outbox();
-    writing_ = sending_ = true;
-  }
-  write(batch_, Deadline::min());
-}
-
-/// By who reads: goes on with what a writer had no time for.
-void Line::write_what_was_left() {
-  {
-    std::lock_guard const guard{mutex_};
-    if (!std::exchange(blocked_, false)) return;
-    writing_ = sending_ = true;
-  }
-  write(batch_, Deadline::min());
 }
 
 // -- reading --------------------------------------------------------------------------------------
@@ -471,123 +285,6 @@ Line::Health Line::examine(Deadline now, milliseconds long_silence) noexcept {
   }
   give_up(fmt::format("tandem: waiting for {} to answer: timeout", options_.endpoint()));
   return {false, now + long_silence};
-}
-
-// -- ends -----------------------------------------------------------------------------------------
-
-Line::~Line() {
-  give_up(fmt::format("tandem: waiting for {} to answer: its connection was given up",
-                      options_.endpoint()));
-}
-
-void Line::Ended::add(Request* request, Request::Fate fate) noexcept {
-  if (request == nullptr) return;
-  request->fate_ = fate;
-  (last_ == nullptr ? first_ : last_->next_ended_) = request;
-  last_ = request;
-}
-
-void Line::Ended::tell(std::string const& why) const noexcept {
-  for (auto* each = first_; each != nullptr;) {
-    auto* const next = each->next_ended_;
-    if (each->fate_ != Request::Fate::answered) remember(each->why_, why);
-    each->finished();  // and may be gone
-    each = next;
-  }
-}
-
-/// What is not sent will not be.
-void Line::forget_queued(Ended& ended) noexcept {
-  for (auto const& slot : queued_.all()) ended.add(slot.request, Request::Fate::not_executed);
-  queued_.clear();
-  outbox_.clear();
-}
-
-/// The same, and what was about to be sent.
-void Line::forget_unsent(Ended& ended) noexcept {
-  while (!pending_.empty() && unsent_ > 0) {
-    auto const& last = pending_.back();
-    auto const missing = std::min(unsent_, last.bytes);
-    if (last.may_be_executed_without(missing)) break;
-    unsent_ -= missing;
-    ended.add(last.request, Request::Fate::not_executed);
-    pending_.erase(&last);
-  }
-  unsent_ = 0;
-  blocked_ = false;
-  batch_.clear();
-  forget_queued(ended);
-}
-
-/// At its deadline: what was not sent is not; what was leaves a gap for its reply.
-void Line::withdraw(Call& call) {
-  Ended ended;
-  bool found = false;
-  std::string_view doing = "sending to";
-  {
-    std::lock_guard const guard{mutex_};
-    std::size_t before = 0;
-    for (auto& slot : queued_.all()) {
-      if (slot.request == &call) {
-        outbox_.erase(before, slot.bytes);
-        queued_.erase(&slot);
-        ended.add(&call, Request::Fate::not_executed);
-        found = true;
-        break;
-      }
-      before += slot.bytes;
-    }
-    for (auto& slot : pending_.all()) {
-      if (slot.request != &call) continue;
-      slot.request = nullptr;
-      ended.add(&call, Request::Fate::in_doubt);
-      found = true;
-      doing = "waiting for";
-      break;
-    }
-  }
-  if (!found) return call.sleep_until_done();  // another thread is about to end it
-  std::string why;
-  remember(why, options_, doing, "timeout");
-  ended.tell(why);
-}
-
-/// The connection can be read no more: whatever was sent is in doubt.
-void Line::give_up(std::string const& why) noexcept {
-  Ended ended;
-  {
-    std::lock_guard const guard{mutex_};
-    if (!std::exchange(broken_, true)) remember(why_broken_, why);
-    over_ = true;
-    // Of what is being sent this very moment nobody knows how much is out.
-    if (sending_) unsent_ = 0;
-    auto const pending = pending_.all();
-    for (auto slot = pending.rbegin(); slot != pending.rend(); ++slot) {
-      auto const missing = std::min(unsent_, slot->bytes);
-      unsent_ -= missing;
-      ended.add(slot->request, slot->may_be_executed_without(missing)
-                                   ? Request::Fate::in_doubt
-                                   : Request::Fate::not_executed);
-    }
-    pending_.clear();
-    forget_queued(ended);
-    blocked_ = false;
-    reader_ = nullptr;
-  }
-  wire_->hang_up();  // a writer that waits for the socket
-  ended.tell(why);
-}
-
-/// The connection can be written to no more. What it has said before may still be read.
-void Line::stop_writing(std::string const& why) noexcept {
-  Ended ended;
-  {
-    std::lock_guard const guard{mutex_};
-    if (!std::exchange(broken_, true)) remember(why_broken_, why);
-    forget_unsent(ended);
-    writing_ = sending_ = false;
-  }
-  ended.tell(why);
 }
 
 }  // namespace tandem::detail

@@ -149,6 +149,8 @@ class Line {
   void forget_unsent(Ended& ended) noexcept;
   void give_up(std::string const& why) noexcept;
   void stop_writing(std::string const& why) noexcept;
+  static void remember(std::string& place, std::string_view text) noexcept;
+  void say_why(std::string& place, std::string_view doing, std::string_view what) const noexcept;
 
   Options const& options_;
   std::unique_ptr<Wire> wire_;

@@ -93,7 +93,15 @@ TYPED_TEST(ConversationTest, LongKeyIsCutInTheText) {
 }
 
 TYPED_TEST(ConversationTest, PasswordIsNotShownWhereAKeyWouldBe) {
-  if (std::is_same_v<TypeParam, Client>) GTEST_SKIP() << "it takes no AUTH";
+  if (std::is_same_v<TypeParam, Client>) {
+    try {
+      this->speaker_.command("AUTH", "hunter2");
+      ADD_FAILURE() << "it would be somebody else for all threads";
+    } catch (std::invalid_argument const& refusal) {
+      EXPECT_THAT(refusal.what(), AllOf(HasSubstr("AUTH"), Not(HasSubstr("hunter2"))));
+    }
+    return;
+  }
   EXPECT_THAT(this->refusal({"AUTH", "hunter2"}),
               AllOf(HasSubstr("AUTH: "), Not(HasSubstr("hunter2"))));
   EXPECT_THAT(this->refusal({"auth", "hunter2"}),

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <barrier>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -41,6 +40,7 @@
 #include "support/fault_proxy.hpp"
 #include "support/patience.hpp"
 #include "support/sanitized.hpp"
+#include "support/threads.hpp"
 
 namespace {
 
@@ -111,6 +111,7 @@ using std::chrono::steady_clock;
 using support::eventually;
 using support::FakeServer;
 using support::FaultProxy;
+using support::on_threads;
 using support::stall;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -119,23 +120,6 @@ using Fate = detail::Request::Fate;
 using Fault = FaultProxy::Fault;
 
 constexpr int many = 16;
-
-/// Runs `body(number)` on so many threads that begin together, and waits for all of them.
-void on_threads(int count, std::function<void(int)> const& body) {
-  std::barrier begin{count};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < count; ++i) {
-    threads.emplace_back([&, i] {
-      begin.arrive_and_wait();
-      try {
-        body(i);
-      } catch (std::exception const& fault) {
-        ADD_FAILURE() << fault.what();
-      }
-    });
-  }
-  for (auto& thread : threads) thread.join();
-}
 
 template <class... Words>
 CommandBuffer command(Words const&... words) {

@@ -11,7 +11,6 @@
 #include <thread>
 #include <vector>
 
-#include <dirent.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +22,7 @@
 #include "support/certificates.hpp"
 #include "support/fake_server.hpp"
 #include "support/forked.hpp"
+#include "support/open_descriptors.hpp"
 #include "support/patience.hpp"
 
 namespace tandem {
@@ -33,30 +33,10 @@ using support::Certificates;
 using support::eventually;
 using support::Forked;
 using support::in_child;
+using support::open_sockets;
+using support::text_of;
 using testing::RedisServer;
 using testing::RedisServerTls;
-
-/// What the open sockets and eventfds of this process are: "socket:[4711]", "anon_inode:[eventfd]"
-/// ...
-std::multiset<std::string> open_sockets() {
-  std::multiset<std::string> out;
-  auto* const folder = ::opendir("/proc/self/fd");
-  while (auto const* entry =
-             ::readdir(folder)) {  // NOLINT(concurrency-mt-unsafe): a folder of its own
-    char target[256];
-    auto const size = ::readlinkat(::dirfd(folder), entry->d_name, target, sizeof target);
-    std::string const text{target, static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
-    if (text.starts_with("socket:") || text.starts_with("anon_inode:")) out.insert(text);
-  }
-  ::closedir(folder);
-  return out;
-}
-
-std::string text_of(std::multiset<std::string> const& lines) {
-  std::string out;
-  for (auto const& line : lines) out += line + "\n";
-  return out;
-}
 
 /// What `program` writes.
 std::string output_of(char const* program) {
