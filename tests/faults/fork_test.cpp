@@ -31,6 +31,7 @@
 #include "support/forked.hpp"
 #include "support/open_descriptors.hpp"
 #include "support/patience.hpp"
+#include "support/sanitized.hpp"
 #include "support/threads.hpp"
 
 namespace {
@@ -328,6 +329,7 @@ class Talk {
 };
 
 TEST_F(ForkTest, ForkInTheMiddleOfSixteenThreadsCallsDisturbsNobodyWhateverTheChildDoes) {
+  if (support::child_may_find_malloc_locked) GTEST_SKIP() << "the sanitizer's fault";
   auto const before = open_sockets();
   auto redis = std::make_unique<Client>(url());
   Talk talk{*redis};
@@ -356,6 +358,7 @@ TEST_F(ForkTest, ForkInTheMiddleOfSixteenThreadsCallsDisturbsNobodyWhateverTheCh
 }
 
 TEST_F(ForkTest, ForkWhileThreadsWaitForTheirRepliesLeavesTheirsToThem) {
+  if (support::child_may_find_malloc_locked) GTEST_SKIP() << "the sanitizer's fault";
   auto redis = std::make_unique<Client>(url());
   redis->command("PING");
   for (int round = 0; round < 3; ++round) {
@@ -377,6 +380,7 @@ TEST_F(ForkTest, ForkWhileThreadsWaitForTheirRepliesLeavesTheirsToThem) {
 }
 
 TEST_F(ForkTest, ForkWhileThreadsWriteMoreThanTheSocketTakesLeavesTheirWordsWhole) {
+  if (support::child_may_find_malloc_locked) GTEST_SKIP() << "the sanitizer's fault";
   auto redis = std::make_unique<Client>(url());
   redis->command("PING");
   std::string const large(1 << 20, 'x');
