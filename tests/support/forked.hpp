@@ -4,8 +4,11 @@
 #include <csignal>
 #include <cstddef>
 #include <exception>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <string>
+#include <thread>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -14,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/sanitized.hpp"
 #include "support/sockets.hpp"
 
 namespace tandem::support {
@@ -28,6 +32,7 @@ class Forked {
     required(::pipe2(ends, O_CLOEXEC), "pipe2");
     told_ = Descriptor{ends[0]};
     Descriptor const tell{ends[1]};
+    if (child_may_find_malloc_locked) let_other_threads_come_to_rest();
     pid_ = required(::fork(), "fork");
     if (pid_ != 0) return;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -71,6 +76,24 @@ class Forked {
   [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:
+  /// Waits, for a moment, until all threads but this one sleep: then none is within malloc.
+  static void let_other_threads_come_to_rest() {
+    auto const enough = std::chrono::steady_clock::now() + std::chrono::seconds{1};
+    for (int quiet = 0; quiet < 3 && std::chrono::steady_clock::now() < enough;) {
+      bool all_sleep = true;
+      for (auto const& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
+        std::string line;
+        std::getline(std::ifstream{task.path() / "stat"}, line);
+        bool const is_own = task.path().filename() == std::to_string(::gettid());
+        auto const name_ends = line.rfind(") ");
+        bool const sleeps = name_ends != std::string::npos && line[name_ends + 2] == 'S';
+        all_sleep = all_sleep && (is_own || sleeps);
+      }
+      quiet = all_sleep ? quiet + 1 : 0;
+      std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    }
+  }
+
   /// A child's threads are given the stacks of the parent's, by which the thread sanitizer tells
   /// threads apart: it takes them for the parent's and gives up ("dup thread with used id"). Larger
   /// ones are none that were used before.
