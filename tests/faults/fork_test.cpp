@@ -183,6 +183,10 @@ class ForkAtEachStep {
 
 class ForkTest : public ::testing::Test {
  protected:
+  void SetUp() override {
+    if (support::child_may_find_malloc_locked) GTEST_SKIP() << "the sanitizer's fault";
+  }
+
   /// Forks at each step of `act`, which is given the client.
   static void fork_at_each_step(std::string const& url, int at_least,
                                 std::function<void(Client&)> const& act,
@@ -329,7 +333,6 @@ class Talk {
 };
 
 TEST_F(ForkTest, ForkInTheMiddleOfSixteenThreadsCallsDisturbsNobodyWhateverTheChildDoes) {
-  if (support::child_may_find_malloc_locked) GTEST_SKIP() << "the sanitizer's fault";
   auto const before = open_sockets();
   auto redis = std::make_unique<Client>(url());
   Talk talk{*redis};
@@ -358,7 +361,6 @@ TEST_F(ForkTest, ForkInTheMiddleOfSixteenThreadsCallsDisturbsNobodyWhateverTheCh
 }
 
 TEST_F(ForkTest, ForkWhileThreadsWaitForTheirRepliesLeavesTheirsToThem) {
-  if (support::child_may_find_malloc_locked) GTEST_SKIP() << "the sanitizer's fault";
   auto redis = std::make_unique<Client>(url());
   redis->command("PING");
   for (int round = 0; round < 3; ++round) {
@@ -380,7 +382,6 @@ TEST_F(ForkTest, ForkWhileThreadsWaitForTheirRepliesLeavesTheirsToThem) {
 }
 
 TEST_F(ForkTest, ForkWhileThreadsWriteMoreThanTheSocketTakesLeavesTheirWordsWhole) {
-  if (support::child_may_find_malloc_locked) GTEST_SKIP() << "the sanitizer's fault";
   auto redis = std::make_unique<Client>(url());
   redis->command("PING");
   std::string const large(1 << 20, 'x');
