@@ -259,15 +259,17 @@ TEST_F(WarningTest, IsRepeatedWhenTheServerWasSafeInBetween) {
 }
 
 TEST(WarningOfAnOddServerTest, ServerThatDoesNotLetItselfBeLookedAtIsUsedNevertheless) {
-  FakeServer const server{[](auto const& words) {
-    return words.front() == "CONFIG" ? FakeServer::Answer{"", FakeServer::Then::close}
-                                     : FakeServer::Answer{FakeServer::ok};
-  }};
-  auto options = Options::from_url(server.url() + "?protocol=2");
-  std::vector<std::string> warnings;
-  options.on_warning = [&](std::string const& line) { warnings.push_back(line); };
-  EXPECT_EQ(Client{options}.command("GET", "k").as<std::string>(), "OK");
-  EXPECT_THAT(warnings, ElementsAre(HasSubstr("does not let itself be looked at")));
+  for (auto const then : {FakeServer::Then::close, FakeServer::Then::deaf}) {
+    FakeServer const server{[then](auto const& words) {
+      return words.front() == "CONFIG" ? FakeServer::Answer{"", then}
+                                       : FakeServer::Answer{FakeServer::ok};
+    }};
+    auto options = Options::from_url(server.url() + "?protocol=2&command_timeout=1s");
+    std::vector<std::string> warnings;
+    options.on_warning = [&](std::string const& line) { warnings.push_back(line); };
+    EXPECT_EQ(Client{options}.command("GET", "k").as<std::string>(), "OK");
+    EXPECT_THAT(warnings, ElementsAre(HasSubstr("does not let itself be looked at")));
+  }
 }
 
 TEST_F(WarningTest, SafeServerIsNotWarnedOf) {

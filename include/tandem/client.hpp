@@ -21,7 +21,7 @@ class Core;
 /// A cheap handle: copies share one core, which lives until its last handle, primitive and hold are
 /// gone. Nothing is opened before the first call. All threads share one connection: what they say at
 /// the same time goes out together, and one of those who wait reads for all. Transactions, and
-/// commands that block (BLPOP, XREAD ...), have connections of their own. A connection is dropped
+/// commands that block (BLPOP, XREAD BLOCK ...), have connections of their own. A connection is dropped
 /// after any fault and made anew; while the server is away a call tries again, with growing jittered
 /// pauses, for Options::connect_timeout, so that a restart goes unnoticed and an absence is reported
 /// in time.
@@ -31,7 +31,7 @@ class Core;
 /// thread is started by the first feature that needs one (`post`; a lock that is renewed, waited
 /// for, watched by its stop_token or given back after a fault), or by the first call after a second:
 /// from then on a connection that nobody uses is asked every 5 s (PING) whether it still answers,
-/// and one that does not is replaced before a call has to find out.
+/// and one that does not is given up before a call has to find out.
 ///
 /// Not promised: that a slow command does not delay what other threads say after it. What would
 /// change the connection for all of them (SELECT, WATCH, SUBSCRIBE, CLIENT REPLY, MULTI without its
@@ -64,7 +64,7 @@ class Client : public Conversation {
   ///          thread.
   /// Errors:  Unreachable when there is no connection to send it over, or no room until
   ///          Options::command_timeout; std::invalid_argument for a command that may block (BLPOP,
-  ///          XREAD ...).
+  ///          XREAD BLOCK ...) or would change the connection.
   template <class... Words>
   void post(Words const&... words) {
     Argument const list[] = {Argument(words)...};

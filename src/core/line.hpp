@@ -23,14 +23,14 @@ namespace tandem::detail {
 /// One connection that many threads talk over at once, without a thread of its own.
 ///
 /// Who speaks while another is speaking leaves its words with that one, to go out with its next
-/// write; and so does who speaks while two writes are unanswered: its words go out with the others'
-/// when a reply comes. Of those who wait for replies one reads, for all of them; the rest sleep.
+/// write; and so does who speaks while the server has enough to do: its words go out with the others'
+/// when a reply comes, or a moment later. Of those who wait for replies one reads, for all of them; the rest sleep.
 /// When its own reply is in, it hands the reading on. So a thread alone sends and receives as if the
 /// connection were its own, and sixteen share each system call.
 ///
 /// A request whose caller gives up leaves a gap that its late reply falls into: the connection
 /// stays good for the others. It is given up as a whole when something goes wrong with it, or when
-/// a reply that nobody waits for any more is late by a whole Options::command_timeout.
+/// a reply that nobody waits for any more is late by most of Options::command_timeout.
 ///
 /// Where replies are to come and no caller waits for any, somebody else is called to read them (see
 /// `attend`).

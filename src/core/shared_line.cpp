@@ -1,5 +1,6 @@
 #include "core/shared_line.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/core.h>
@@ -51,11 +52,14 @@ std::shared_ptr<Line> SharedLine::connect(Deadline deadline) {
   std::shared_ptr<Line> made;
   std::exception_ptr refusal;
   std::string warning;
+  Deadline::duration const patience = options_.connect_timeout;
   try {
     auto wire = connect_patiently(options_, deadline, waiting_);
     if (options_.on_warning && !options_.strict) {
-      warning = look_at_server(*wire, deadline);
-      // One that may not be asked some of it: a warning must not be what keeps us from connecting.
+      // There are those that answer some of it by silence or by hanging up: a warning must not be
+      // what keeps us from connecting.
+      auto const now = steady_clock::now();
+      warning = look_at_server(*wire, now + std::min(deadline - now, patience) / 2);
       if (wire->broken()) wire = connect_patiently(options_, deadline, waiting_);
     }
     made = std::make_shared<Line>(options_, std::move(wire), call_attendant_);

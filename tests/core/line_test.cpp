@@ -256,6 +256,8 @@ TEST_F(LineTest, RepliesLargerThanAnyBufferReachTheirCallers) {
 
 // ---- What it costs ----
 
+// A sanitizer makes everything slower, and so changes who runs when: what threads share is less.
+
 /// System calls of each kind for one command of so many threads.
 struct Calls {
   double sent;
@@ -275,10 +277,10 @@ Calls calls_per_command(Client& redis, int threads) {
 }
 
 TEST_F(LineTest, ThreadAloneSendsAndReceivesOncePerCommandAndWaitsForNothingElse) {
-  if (support::is_sanitized) GTEST_SKIP() << "it counts";
   Client redis{client()};
   double least = 10;
-  for (int i = 0; i < 5 && least > 1.05; ++i) {
+  constexpr double most = support::is_sanitized ? 2 : 1.05;
+  for (int i = 0; i < 5 && least > most; ++i) {
     auto const before = polls.load();
     auto const calls = calls_per_command(redis, 1);
     EXPECT_EQ(calls.sent, 1);
@@ -286,35 +288,35 @@ TEST_F(LineTest, ThreadAloneSendsAndReceivesOncePerCommandAndWaitsForNothingElse
     least = std::min(least, calls.received);
   }
   // After a stall of this machine it looks, once, whether the server has hung up.
-  EXPECT_LE(least, 1.05);
+  EXPECT_LE(least, most);
 }
 
 TEST_F(LineTest, ManyThreadsShareEachSystemCall) {
-  if (support::is_sanitized) GTEST_SKIP() << "it counts";
   Client redis{client()};
   double least = 2;
-  for (int i = 0; i < 20 && least > 0.5; ++i) {  // who runs when is the machine's to say
+  constexpr double most = support::is_sanitized ? 1.5 : 0.5;
+  for (int i = 0; i < 20 && least > most; ++i) {  // who runs when is the machine's to say
     auto const [sent, received] = calls_per_command(redis, many);
     std::printf("system calls per command: %.3f send + %.3f recv\n", sent, received);
     least = std::min(least, sent + received);
   }
-  EXPECT_LE(least, 0.5) << "a connection for each thread pays 2";
+  EXPECT_LE(least, most) << "a connection for each thread pays 2";
 }
 
 TEST_F(LineTest, PostsShareEachSystemCall) {
-  if (support::is_sanitized) GTEST_SKIP() << "it counts";
   Client redis{client()};
   redis.post("INCR", "n");
   constexpr int count = 10'000;
-  double least = 1;
-  for (int round = 1; round <= 5 && least > 0.75; ++round) {
+  double least = 2;
+  constexpr double most = support::is_sanitized ? 1 : 0.75;
+  for (int round = 1; round <= 5 && least >= most; ++round) {
     auto const before = sends.load();
     for (int i = 0; i < count; ++i) redis.post("INCR", "n");
     EXPECT_EQ(redis.command("GET", "n").as<int>(), round * count + 1);
     least = std::min(least, static_cast<double>(sends - before) / count);
   }
   std::printf("send per post: %.3f\n", least);
-  EXPECT_LE(least, 0.75);
+  EXPECT_LE(least, most);
 }
 
 TEST_F(LineTest, CommandAllocatesNothing) {

@@ -9,7 +9,7 @@ constexpr bool has_address_sanitizer = false;
 #endif
 
 /// Whether this program is built with a sanitizer, which makes everything slower, and so changes
-/// who runs when: what threads share is not counted in it.
+/// who runs when.
 #if defined(__SANITIZE_THREAD__)
 constexpr bool is_sanitized = true;
 #else
