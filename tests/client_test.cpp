@@ -2,8 +2,6 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <optional>
 #include <set>
@@ -18,10 +16,8 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <tandem/client.hpp>
 #include <tandem/core/connection.hpp>
@@ -31,13 +27,14 @@
 #include "support/fake_server.hpp"
 #include "support/fault_proxy.hpp"
 #include "support/patience.hpp"
-#include "support/sockets.hpp"
 #include "support/threads.hpp"
+#include "support/turn_away.hpp"
 
 namespace tandem {
 namespace {
 
 using namespace std::chrono_literals;
+using support::background_threads;
 using support::eventually;
 using support::FakeServer;
 using support::FaultProxy;
@@ -85,17 +82,6 @@ std::vector<int> sockets_to(std::uint16_t port) {
 bool is_closed_by_peer(int fd) {
   char byte = 0;
   return ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-/// Threads of this process that tandem started.
-int background_threads() {
-  int count = 0;
-  for (auto const& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
-    std::string name;
-    std::ifstream{task.path() / "comm"} >> name;
-    if (name == "tandem") ++count;
-  }
-  return count;
 }
 
 class ClientTest : public ::testing::Test {
@@ -263,14 +249,8 @@ TEST_F(ClientTest, CallWaitsForAServerThatIsOnItsWayBack) {
   Client redis{options("?connect_timeout=20s&command_timeout=20s")};
   redis.command("PING");
   server_.kill();
-  ::unlink(server_.socket_path().c_str());
-  auto const listener = support::listen_on_unix(server_.socket_path());  // in the server's place
   std::thread starter{[&] {
-    // The call is there before the server: it knocks, and is turned away.
-    pollfd knock{listener.get(), POLLIN, 0};
-    EXPECT_EQ(::poll(&knock, 1, 20'000), 1);
-    ::unlink(server_.socket_path().c_str());
-    support::Descriptor{::accept(listener.get(), nullptr, nullptr)}.close();
+    EXPECT_TRUE(support::turn_away(server_.socket_path(), 1));  // the call is there first
     server_.restart();
   }};
   EXPECT_EQ(redis.command("PING").as<std::string>(), "PONG");
@@ -311,19 +291,6 @@ TEST(ClientTcpTest, ConnectionClosedWhileIdleIsReplacedWithoutAnError) {
     ASSERT_TRUE(eventually([&] { return is_closed_by_peer(sockets_to(server.port()).at(0)); }));
   }
   EXPECT_EQ(own.command("GET", "n").as<int>(), 20);
-}
-
-TEST_F(ClientTest, CommandCutBeforeItsEndIsSentAgainBecauseItWasNotExecuted) {
-  Client redis{options("?command_timeout=2s")};
-  redis.command("PING");
-  std::string const large(8 << 20, 'x');
-  server_.pause();
-  std::thread killer{[&] {
-    std::this_thread::sleep_for(50ms);  // the socket's buffers fill, and most of the request waits
-    server_.restart();
-  }};
-  EXPECT_EQ(redis.command("SET", "k", large).as<std::string>(), "OK");
-  killer.join();
 }
 
 // ---- The shared connection stays as it is, and alive ----

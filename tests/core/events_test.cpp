@@ -25,6 +25,8 @@
 #include "support/fake_server.hpp"
 #include "support/lock_scene.hpp"
 #include "support/sockets.hpp"
+#include "support/threads.hpp"
+#include "support/turn_away.hpp"
 
 namespace tandem::detail {
 namespace {
@@ -226,7 +228,7 @@ TEST_P(EventsTest, SubscriptionsAreRestoredAfterTheServerWasAway) {
   start();
   scene_.server.kill();
   ASSERT_TRUE(diary_.has("disconnected"));
-  std::this_thread::sleep_for(200ms);  // for some attempts to fail
+  ASSERT_TRUE(support::turn_away(scene_.server.socket_path(), 3));
   scene_.server.restart();
   ASSERT_TRUE(diary_.has("subscribed", 2));
   say("again");
@@ -237,7 +239,7 @@ TEST_P(EventsTest, ServerThatComesLateIsFound) {
   scene_.server.kill();
   events_->subscribe("news");
   events_->start();
-  std::this_thread::sleep_for(200ms);  // for some attempts to fail
+  ASSERT_TRUE(support::turn_away(scene_.server.socket_path(), 3));
   EXPECT_EQ(diary_.count("subscribed"), 0);
   scene_.server.restart();
   EXPECT_TRUE(diary_.has("subscribed"));
@@ -537,6 +539,7 @@ TEST_P(EventsTest, SignalsGoToTheProgramsOwnThreads) {
 // ---- The end ----
 
 TEST_P(EventsTest, NoListenerIsCalledAfterStop) {
+  auto const before = support::background_threads();
   diary_.period = 0ms;
   start();
   ASSERT_TRUE(diary_.ticks());
@@ -544,7 +547,7 @@ TEST_P(EventsTest, NoListenerIsCalledAfterStop) {
   auto const times = diary_.times_due();
   auto const entries = diary_.entries().size();
   say("hello");
-  std::this_thread::sleep_for(20ms);  // in which it would have been called many times
+  EXPECT_EQ(support::background_threads(), before) << "who would call it";
   EXPECT_EQ(diary_.times_due(), times);
   EXPECT_EQ(diary_.entries().size(), entries);
 }

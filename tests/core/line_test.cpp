@@ -569,6 +569,21 @@ TEST_F(LineTest, WhatWasNotSentWholeWhenTheConnectionEndedWasNotExecuted) {
   }
 }
 
+TEST_F(LineTest, CommandCutBeforeItsEndIsSentAgainBecauseItWasNotExecuted) {
+  Client redis{client("?command_timeout=2s")};
+  redis.command("PING");
+  std::string const large(8 << 20, 'x');
+  server_.pause();
+  auto const turned_away = sends_turned_away.load();
+  std::thread killer{[&] {
+    // The socket's buffers are full, and most of the request waits.
+    EXPECT_TRUE(eventually([&] { return sends_turned_away > turned_away; }));
+    server_.restart();
+  }};
+  EXPECT_EQ(redis.command("SET", "k", large).as<std::string>(), "OK");
+  killer.join();
+}
+
 TEST_F(LineTest, ClientWhoseConnectionsAreCutUnderManyCountsNothingTwice) {
   FaultProxy proxy{server_};
   Client redis{proxy.url() + "?command_timeout=20s&connect_timeout=20s"};

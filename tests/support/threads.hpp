@@ -2,7 +2,10 @@
 
 #include <barrier>
 #include <exception>
+#include <filesystem>
+#include <fstream>
 #include <functional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -26,6 +29,17 @@ inline void on_threads(int count, std::function<void(int)> const& body) {
     });
   }
   for (auto& thread : threads) thread.join();
+}
+
+/// Threads of this process that tandem started.
+inline int background_threads() {
+  int count = 0;
+  for (auto const& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
+    std::string name;
+    std::ifstream{task.path() / "comm"} >> name;
+    if (name == "tandem") ++count;
+  }
+  return count;
 }
 
 }  // namespace tandem::support
