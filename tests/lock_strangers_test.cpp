@@ -219,7 +219,7 @@ int turns_of_a_poller_among_sixteen(support::LockScene& scene, LockOptions const
   int turns = -1;
   std::vector<std::jthread> waiters;
   for (int i = 0; i < 16; ++i) {
-    waiters.emplace_back([&, i] {
+    waiters.emplace_back([&, i, lock = Lock{scene.client(), "orders", options}] {
       auto const mine = lock.try_acquire_for(long_enough);
       if (mine && i == 15) turns = poller.turns();
       std::this_thread::sleep_for(2ms);  // the section, twice as long as a poller's pause
@@ -241,11 +241,13 @@ TEST_P(LockStrangersTest, PollerGetsItsTurnAfterABoundedRunWhenAskedFor) {
 }
 
 TEST_P(LockStrangersTest, WaiterDoesNotPollAKeyThatIsLeftFreeForThem) {
-  Lock const yielding{scene_.client(), "orders", {.yield_to_foreign = 1, .yield_for = 1s}};
-  auto hold = std::make_optional(yielding.acquire());
-  Waiting first{yielding};
+  auto const yielding = [&] {
+    return Lock{scene_.client(), "orders", {.yield_to_foreign = 1, .yield_for = 1s}};
+  };
+  auto hold = std::make_optional(yielding().acquire());
+  Waiting first{yielding()};
   scene_.await_waiters("orders", 1);
-  Waiting second{yielding};
+  Waiting second{yielding()};
   scene_.await_waiters("orders", 2);
   hold->release();
   hold = first.get();

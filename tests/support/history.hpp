@@ -59,6 +59,18 @@ class History {
     if (entry != nullptr) entry->left = now();
   }
 
+  /// Called by whoever killed the process: from `before` on it held nothing.
+  void died(int pid, std::int64_t before) {
+    for (std::size_t i = 0; i < holds(); ++i) {
+      auto& entry = entries_[i];
+      if (entry.pid == pid && entry.left == 0) entry.left = before;
+    }
+  }
+
+  [[nodiscard]] static std::int64_t now() {
+    return std::chrono::steady_clock::now().time_since_epoch().count();
+  }
+
   [[nodiscard]] std::size_t holds() const { return std::min(count_.load(), room); }
   [[nodiscard]] std::vector<int> holds_by_slot(int slots) const {
     std::vector<int> out(static_cast<std::size_t>(slots));
@@ -91,8 +103,6 @@ class History {
   }
 
  private:
-  static std::int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
-
   /// A hold ends when its holder leaves, or by itself.
   static std::int64_t end(Entry const& entry) {
     auto const valid_until = entry.valid_until.load();
