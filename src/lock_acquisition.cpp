@@ -18,6 +18,8 @@ using std::chrono::steady_clock;
 
 // What a call may outlive its deadline by, so that its last word with the server can be an answer.
 constexpr milliseconds courtesy{40};
+// How soon a server that loads its data is asked again by those who wait already.
+constexpr milliseconds while_loading{50};
 
 }  // namespace
 
@@ -102,6 +104,15 @@ std::shared_ptr<Lease> Acquisition::Place::ask(bool join) {
       std::max(std::min(deadline_, owner_.core_.deadline()), asked_at_ + courtesy);
   try {
     answer_ = Answer::read(owner_.core_.run(scripts::lock_acquire, keys, arguments, deadline));
+  } catch (ServerError const& refusal) {
+    // It was restarted, and will know its queue again in a moment.
+    if (queued_ && refusal.code() == "LOADING") {
+      answer_ = {.left = while_loading, .leads = true};
+      return nullptr;
+    }
+    if (queued_) give_back_later(std::max(options.lease, grant_time));
+    queued_ = false;
+    throw;
   } catch (Error const& fault) {
     if (queued_ || fault.in_doubt()) give_back_later(std::max(options.lease, grant_time));
     queued_ = false;
