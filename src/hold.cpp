@@ -48,9 +48,8 @@ class Guarded final : public Transaction {
   }
   void queue_words(std::span<Argument const> words) override {
     if (words.empty() || words.size() > most_words) {
-      throw std::invalid_argument{
-          fmt::format("tandem: commit: a command of {} words; accepted are 1 to {}", words.size(),
-                      most_words)};
+      throw std::invalid_argument{fmt::format(
+          "tandem: commit: a command of {} words; accepted are 1 to {}", words.size(), most_words)};
     }
     words_.push_back(std::to_string(words.size()));
     for (auto const& word : words) words_.emplace_back(word.bytes());
@@ -65,8 +64,8 @@ LockLost lost(detail::Lease const& lease) {
                               lease.keys->lock)};
 }
 
-Reply commit(detail::Core& core, detail::Lease& lease, std::uint64_t fence,
-             std::vector<std::string> const& words) {
+Reply run_commit(detail::Core& core, detail::Lease& lease, std::uint64_t fence,
+                 std::vector<std::string> const& words) {
   std::string_view const keys[] = {lease.keys->lock, lease.keys->state};
   auto const number = fmt::format("{}.{}", fence, lease.commits++);
   std::vector<Argument> arguments;
@@ -84,9 +83,9 @@ Reply commit(detail::Core& core, detail::Lease& lease, std::uint64_t fence,
       return std::move(elements.at(1));
     }
     case 2:
-      throw ServerError{reply[1].as<std::string_view>(),
-                        fmt::format("commit under lock \"{}\": nothing was applied",
-                                    lease.keys->lock)};
+      throw ServerError{
+          reply[1].as<std::string_view>(),
+          fmt::format("commit under lock \"{}\": nothing was applied", lease.keys->lock)};
     default:
       throw ServerError{reply[1].as<std::string_view>(),
                         fmt::format("commit under lock \"{}\" (its other commands were applied)",
@@ -134,19 +133,12 @@ std::stop_token Hold::stop_token() const {
   return token;
 }
 
-void Hold::commit_with(void (*body)(void*, Transaction&), void* context) const {
-  if (!held()) throw lease_ ? lost(*lease_) : LockLost{"tandem: commit by a hold that holds nothing"};
+Reply Hold::execute_with(void (*body)(void*, Transaction&), void* context) const {
+  if (!held()) throw lease_ ? lost(*lease_) : LockLost{"tandem: a hold that holds nothing"};
   Guarded transaction{client_->core()};
   body(context, transaction);
-  if (transaction.words().empty()) return;
-  (void)tandem::commit(client_->core(), *lease_, fence_, transaction.words());
-}
-
-Reply Hold::execute(std::span<Argument const> words) const {
-  if (!held()) throw lease_ ? lost(*lease_) : LockLost{"tandem: a hold that holds nothing"};
-  std::vector<std::string> list{std::to_string(words.size())};
-  for (auto const& word : words) list.emplace_back(word.bytes());
-  return tandem::commit(client_->core(), *lease_, fence_, list);
+  if (transaction.words().empty()) return Reply{nullptr};
+  return run_commit(client_->core(), *lease_, fence_, transaction.words());
 }
 
 Release Hold::release() noexcept {

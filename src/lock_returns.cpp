@@ -58,9 +58,8 @@ void LockReturns::serve(Deadline now) {
     Argument const arguments[] = {each.token, grant_time.count(), 0, 0, 0};
     CommandBuffer command;
     add_script(command, scripts::lock_release, false, keys, arguments);
-    bool const sent = events_.send(command, [this, token = each.token](ReplyView const* reply) {
-      take_answer(token, reply);
-    });
+    bool const sent = events_.send(
+        command, [this, token = each.token](ReplyView const* reply) { take_answer(token, reply); });
     if (!sent) take_answer(each.token, nullptr);
   }
 }

@@ -34,7 +34,8 @@ class Site : public std::enable_shared_from_this<Site> {
 
   struct Entry {
     enum class As { holder, first, occupied } as;
-    std::shared_ptr<Lease> lease{};  // of a holder; of the first: an idle one to be given back before
+    std::shared_ptr<Lease>
+        lease{};  // of a holder; of the first: an idle one to be given back before
   };
   /// Takes an idle lease, or goes first where nobody else does. Occupied: somebody is there; with a
   /// `waiter` that stands in the line now.

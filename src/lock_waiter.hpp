@@ -63,9 +63,9 @@ class Waiter {
   // The agent's own, under its mutex.
   std::string_view token_{};
   bool leads_ = false;
-  bool left_free_ = false;     // for strangers, until it asks again
-  bool wanted_ = false;        // what it is about to be given is asked for already
-  bool told_to_ask_ = false;   // until it was answered the key is about to be changed by itself
+  bool left_free_ = false;    // for strangers, until it asks again
+  bool wanted_ = false;       // what it is about to be given is asked for already
+  bool told_to_ask_ = false;  // until it was answered the key is about to be changed by itself
   Deadline look_there_ = Deadline::max();  // when the event thread looks after the holder ...
   std::string owner_{};                    // ... if it was told who that is
 };

@@ -1,16 +1,19 @@
 // What is written only while a lock is held.
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <tandem/counter.hpp>
 #include <tandem/lock.hpp>
+#include <tandem/shared_map.hpp>
 
 #include "support/fault_proxy.hpp"
 #include "support/forked.hpp"
@@ -40,7 +43,7 @@ TEST_P(CommitTest, AppliesAllThatWasQueuedInOneCommand) {
     tx.queue("HSET", "order:42", "state", "paid");
     tx.queue("RPUSH", "ledger", std::string{"4\0002\r\n", 5}, "");
   });
-  EXPECT_EQ(scene_.count().all, 1);
+  EXPECT_EQ(scene_.count().scripts, 1);
   EXPECT_EQ(scene_.redis("HGET", "order:42", "state").as<std::string>(), "paid");
   EXPECT_EQ(scene_.redis("LINDEX", "ledger", 0).as<std::string>(), (std::string{"4\0002\r\n", 5}));
   EXPECT_EQ(scene_.redis("LLEN", "ledger").as<int>(), 2);
@@ -146,12 +149,45 @@ TEST_P(CommitTest, LargeCommandsAreAppliedAndTooLargeOnesRefusedBeforehand) {
   EXPECT_EQ(scene_.redis("LLEN", "list").as<int>(), 1000);
   EXPECT_EQ(scene_.redis("STRLEN", "large").as<std::size_t>(), large.size());
 
-  std::vector<std::string> const many(7000, "word");
-  std::vector<Argument> words{many.begin(), many.end()};
-  words[0] = "RPUSH";
-  EXPECT_NO_THROW((void)hold.execute(words));
-  words.emplace_back("one more");
-  EXPECT_THROW((void)hold.execute(words), std::invalid_argument);
+  auto const with_words = [&]<std::size_t... i>(std::index_sequence<i...>) {
+    hold.commit([](Transaction& tx) { tx.queue("RPUSH", "many", ((void)i, "word")...); });
+  };
+  EXPECT_NO_THROW(with_words(std::make_index_sequence<6998>{}));
+  EXPECT_EQ(scene_.redis("LLEN", "many").as<int>(), 6998);
+  EXPECT_THROW(with_words(std::make_index_sequence<6999>{}), std::invalid_argument);
+}
+
+TEST_P(CommitTest, CounterAddsOnlyWhileHeld) {
+  auto const hold = lock_.acquire();
+  Counter counter{scene_.client(), "count"};
+  EXPECT_EQ(counter.add(3, hold), 3);
+  scene_.redis("SET", "count", 9'007'199'254'740'993);  // 2^53 + 1, which Lua's numbers cannot tell
+  EXPECT_EQ(counter.add(2, hold), 9'007'199'254'740'995);
+  scene_.redis("SET", "count", std::numeric_limits<std::int64_t>::max());
+  EXPECT_THROW(counter.add(1, hold), ServerError);
+  EXPECT_EQ(counter.value(), std::numeric_limits<std::int64_t>::max());
+  scene_.redis("SET", "orders", "a stranger");
+  EXPECT_THROW(counter.add(-1, hold), LockLost);
+  EXPECT_EQ(counter.value(), std::numeric_limits<std::int64_t>::max());
+}
+
+TEST_P(CommitTest, CounterUnderAHoldIsOneCommand) {
+  auto const hold = lock_.acquire();
+  Counter counter{scene_.client(), "count"};
+  (void)counter.add(1, hold);
+  scene_.reset_count();
+  (void)counter.add(1, hold);
+  EXPECT_EQ(scene_.count().scripts, 1);
+}
+
+TEST_P(CommitTest, MapSetsOnlyWhileHeld) {
+  auto const hold = lock_.acquire();
+  SharedMap<std::string, std::int64_t> stock{scene_.client(), "stock"};
+  stock.set("apple", 9, hold);
+  EXPECT_EQ(stock.get("apple"), 9);
+  scene_.redis("SET", "orders", "a stranger");
+  EXPECT_THROW(stock.set("apple", 10, hold), LockLost);
+  EXPECT_EQ(stock.get("apple"), 9);
 }
 
 TEST_P(CommitTest, OnAServerOutOfMemoryAppliesNothing) {

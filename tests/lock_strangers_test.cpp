@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -145,6 +146,22 @@ TEST_P(LockStrangersTest, TheirKeyWithoutExpiryIsGivenOurLeaseByTheFirstWaiter) 
   EXPECT_EQ(scene_.redis("PTTL", "orders").as<int>(), -1) << "who does not wait has no say in it";
   Lock const brief{scene_.client(), "orders", {.lease = 300ms}};
   EXPECT_TRUE(brief.try_acquire_for(long_enough)) << "its owner died between SETNX and EXPIRE";
+}
+
+TEST_P(LockStrangersTest, TheirKeyWithoutExpiryIsReportedOnce) {
+  ASSERT_TRUE(setnx());
+  auto options = scene_.options();
+  std::mutex mutex;
+  std::vector<std::string> lines;
+  options.on_warning = [&](std::string const& line) {
+    std::lock_guard const guard{mutex};
+    lines.push_back(line);
+  };
+  Lock const brief{Client{options}, "orders", {.lease = 300ms}};
+  EXPECT_TRUE(brief.try_acquire_for(long_enough));
+  std::erase_if(lines, [](auto const& line) { return line.find("\"orders\"") == line.npos; });
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_NE(lines[0].find("without an expiry"), std::string::npos) << lines[0];
 }
 
 TEST_P(LockStrangersTest, TheirKeyWithoutExpiryIsGivenOurLeaseAlsoWhenItCameWhileWeWaited) {

@@ -399,6 +399,26 @@ TEST_P(LockTest, WaitsGoOnAndLocksWorkAfterTheServerForgotItsScripts) {
 
 // ---- Who holds it ----
 
+TEST_P(LockTest, WaitersAreListedWithTheirProcessClientAndAge) {
+  EXPECT_TRUE(ours_.waiters().empty());
+  auto const hold = ours_.try_acquire();
+  Waiting first{Lock{scene_.client("billing"), "orders"}};
+  scene_.await_waiters("orders", 1);
+  Waiting second{theirs_};
+  scene_.await_waiters("orders", 2);
+  auto const waiters = ours_.waiters();
+  ASSERT_EQ(waiters.size(), 2U);
+  EXPECT_EQ(waiters[0].client_name, "billing");
+  EXPECT_EQ(waiters[0].pid, ::getpid());
+  EXPECT_EQ(waiters[0].host, ours_.owner()->host);
+  EXPECT_FALSE(waiters[0].token.empty());
+  EXPECT_GT(waiters[0].age, waiters[1].age);
+  EXPECT_GE(waiters[1].age, 0us);
+  EXPECT_LT(waiters[0].age, 60s);
+  EXPECT_EQ(ours_.waiters(1).size(), 1U);
+  EXPECT_TRUE(ours_.waiters(0).empty());
+}
+
 TEST_P(LockTest, OwnerIsNobodyWhileItIsFree) {
   EXPECT_FALSE(ours_.owner());
   ours_.acquire().release();

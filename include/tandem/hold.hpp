@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <stop_token>
+#include <type_traits>
 #include <utility>
 
 #include <tandem/client.hpp>
@@ -75,7 +75,8 @@ class [[nodiscard]] Hold {
   [[nodiscard]] std::stop_token stop_token() const;
 
   /// Applies what `body` queues if and only if the lock is still held by this hold at that moment:
-  /// one script, executed as one. Reads within `body` are asked at once, each in a round trip.
+  /// one script, executed as one. Reads within `body` are asked at once, each in a round trip. The
+  /// commands go to the server of the lock.
   ///
   ///     hold.commit([](tandem::Transaction& tx) {
   ///         tx.queue("HSET", "order:42", "state", "paid");
@@ -92,14 +93,16 @@ class [[nodiscard]] Hold {
   ///          than 7,000 words, or one that scripts may not run by its nature (MULTI, SUBSCRIBE).
   template <class Body>
   void commit(Body&& body) const {
-    using Plain = std::remove_reference_t<Body>;
-    commit_with(
-        [](void* context, Transaction& tx) { (*static_cast<Plain*>(context))(tx); },
-        const_cast<void*>(static_cast<void const*>(std::addressof(body))));
+    (void)execute(body);
   }
 
-  /// For primitives: one command in the same way; its reply where that is a number or a text.
-  Reply execute(std::span<Argument const> words) const;
+  /// For primitives: the same; the reply to the last command, where that is a number or a text.
+  template <class Body>
+  Reply execute(Body&& body) const {
+    using Plain = std::remove_reference_t<Body>;
+    return execute_with([](void* context, Transaction& tx) { (*static_cast<Plain*>(context))(tx); },
+                        const_cast<void*>(static_cast<void const*>(std::addressof(body))));
+  }
 
   /// Gives the lock back, to the first waiter where there is one; later calls return the first
   /// one's result.
@@ -117,7 +120,7 @@ class [[nodiscard]] Hold {
   Hold(Client client, std::shared_ptr<detail::Lease> lease) noexcept;
 
   void give_back() noexcept;
-  void commit_with(void (*body)(void* context, Transaction& transaction), void* context) const;
+  Reply execute_with(void (*body)(void* context, Transaction& transaction), void* context) const;
 
   std::optional<Client> client_;
   std::shared_ptr<detail::Lease> lease_;
