@@ -48,6 +48,11 @@ Lock::Lock(Client client, std::string_view name, LockOptions options)
           fmt::format("linger is {} ms; accepted is 0 to 1 h", options.linger.count()));
   require(options.linger.count() == 0 || (options.renew && options.yield_to_foreign == 0), name,
           "linger goes neither without renew nor with yield_to_foreign");
+  require(options.deadlock_after.count() == 0 ||
+              (options.deadlock_after >= milliseconds{10} && options.deadlock_after <= hours{1}),
+          name,
+          fmt::format("deadlock_after is {} ms; accepted is 0, and 10 ms to 1 h",
+                      options.deadlock_after.count()));
   require(options.local_time >= milliseconds{0} && options.local_time <= hours{1}, name,
           fmt::format("local_time is {} ms; accepted is 0 to 1 h", options.local_time.count()));
 }

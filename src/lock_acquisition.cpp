@@ -171,7 +171,7 @@ Acquisition::Acquisition(Core& core, std::shared_ptr<LockKeys const> keys,
 
 std::shared_ptr<Lease> Acquisition::try_once() {
   auto const entry = site_->enter(steady_clock::now(), nullptr);
-  if (entry.as == Site::Entry::As::holder) return entry.lease;
+  if (entry.as == Site::Entry::As::holder) return held(std::move(entry.lease));
   if (entry.as == Site::Entry::As::occupied) return nullptr;
   Waiter waiter{keys_};
   Place place{*this, Deadline::max()};  // first: whatever happens, the next is to go on
@@ -183,24 +183,29 @@ std::shared_ptr<Lease> Acquisition::try_once() {
   agent_.settle(waiter, site_, lease);
   place.settle();
   if (options_.renew) agent_.renewals().keep(lease);
-  return lease;
+  return held(std::move(lease));
 }
 
 std::shared_ptr<Lease> Acquisition::wait(Deadline deadline, std::stop_token const& stop) {
   auto entry = site_->enter(steady_clock::now(), nullptr);
-  if (entry.as == Site::Entry::As::holder) return entry.lease;
+  if (entry.as == Site::Entry::As::holder) return held(std::move(entry.lease));
   Waiter waiter{keys_};
+  if (entry.as == Site::Entry::As::occupied) entry = site_->enter(steady_clock::now(), &waiter);
+  if (entry.as == Site::Entry::As::holder) return held(std::move(entry.lease));
+  DeadlockCheck deadlock{core_, agent_, waiter, options_.deadlock_after};
+  Wait const wait{waiter, deadlock, deadline, stop};
   if (entry.as == Site::Entry::As::occupied) {
-    entry = site_->enter(steady_clock::now(), &waiter);
-    if (entry.as == Site::Entry::As::holder) return entry.lease;
-    if (entry.as == Site::Entry::As::occupied) {
-      bool first = false;
-      auto lease = stand_in_line(waiter, deadline, stop, first);
-      if (!first) return lease;
-    }
+    bool first = false;
+    auto lease = stand_in_line(wait, first);
+    if (!first) return held(std::move(lease));
   }
   if (entry.lease) bring_back(*entry.lease);
-  return go_to_server(waiter, deadline, stop);
+  return held(go_to_server(wait));
+}
+
+std::shared_ptr<Lease> Acquisition::held(std::shared_ptr<Lease> lease) noexcept {
+  if (lease) lease->thread = this_thread_number();
+  return lease;
 }
 
 /// A lease that was kept here and is used up.
@@ -218,10 +223,10 @@ void Acquisition::bring_back(Lease& idle) noexcept {
 }
 
 /// Until another thread passes its lease on, or makes this one the first, or it gives up.
-std::shared_ptr<Lease> Acquisition::stand_in_line(Waiter& waiter, Deadline deadline,
-                                                  std::stop_token const& stop, bool& first) {
+std::shared_ptr<Lease> Acquisition::stand_in_line(Wait const& wait, bool& first) {
+  auto& waiter = wait.waiter;
   for (;;) {
-    switch (waiter.wait(deadline, stop)) {
+    switch (waiter.wait(wait.deadline, wait.stop)) {
       case Waiter::Woken::passed:
         return waiter.take_lease();
       case Waiter::Woken::promoted:
@@ -232,6 +237,13 @@ std::shared_ptr<Lease> Acquisition::stand_in_line(Waiter& waiter, Deadline deadl
         first = site_->look_again(steady_clock::now(), waiter);
         if (first) return nullptr;
         break;
+      case Waiter::Woken::to_check:
+        try {
+          wait.deadlock.look();
+        } catch (Deadlock const&) {
+          if (site_->leave_line(waiter)) throw;
+        }
+        break;
       default:
         if (site_->leave_line(waiter)) return nullptr;
         // Too late to give up: it is its turn, and it has what it waited for or passes it on.
@@ -241,9 +253,9 @@ std::shared_ptr<Lease> Acquisition::stand_in_line(Waiter& waiter, Deadline deadl
   }
 }
 
-std::shared_ptr<Lease> Acquisition::go_to_server(Waiter& waiter, Deadline deadline,
-                                                 std::stop_token const& stop) {
-  Place place{*this, deadline};  // first: whatever happens, the next is to go on
+std::shared_ptr<Lease> Acquisition::go_to_server(Wait const& wait) {
+  auto& waiter = wait.waiter;
+  Place place{*this, wait.deadline};  // first: whatever happens, the next is to go on
   agent_.start();
   // Before it can be granted anything: a grant that finds nobody is taken for a dead waiter's.
   Enlisted const enlisted{agent_, waiter, place.token()};
@@ -258,15 +270,18 @@ std::shared_ptr<Lease> Acquisition::go_to_server(Waiter& waiter, Deadline deadli
         return lease;
       }
       // The answer took so long that the lease may be over. To ask again is to renew it.
-      if (steady_clock::now() < deadline && !stop.stop_requested()) continue;
+      if (steady_clock::now() < wait.deadline && !wait.stop.stop_requested()) continue;
       return nullptr;
     }
     auto const& answer = place.answer();
     agent_.expect(waiter, place.asked_at() + answer.left, answer.leads, answer.owner.empty());
     for (bool asks = false; !asks;) {
-      switch (waiter.wait(deadline, stop)) {
+      switch (waiter.wait(wait.deadline, wait.stop)) {
         case Waiter::Woken::to_look:
           agent_.look(waiter, answer.owner);
+          break;
+        case Waiter::Woken::to_check:
+          wait.deadlock.look();
           break;
         case Waiter::Woken::by_refusal:
           throw *waiter.refusal();

@@ -7,6 +7,7 @@
 #include <tandem/lock.hpp>
 
 #include "lock_agent.hpp"
+#include "lock_deadlock.hpp"
 
 namespace tandem::detail {
 
@@ -31,10 +32,17 @@ class Acquisition {
   class Enlisted;
   struct Answer;
 
-  [[nodiscard]] std::shared_ptr<Lease> stand_in_line(Waiter& waiter, Deadline deadline,
-                                                     std::stop_token const& stop, bool& first);
-  [[nodiscard]] std::shared_ptr<Lease> go_to_server(Waiter& waiter, Deadline deadline,
-                                                    std::stop_token const& stop);
+  /// What a wait goes with.
+  struct Wait {
+    Waiter& waiter;
+    DeadlockCheck& deadlock;
+    Deadline deadline;
+    std::stop_token const& stop;
+  };
+  [[nodiscard]] std::shared_ptr<Lease> stand_in_line(Wait const& wait, bool& first);
+  [[nodiscard]] std::shared_ptr<Lease> go_to_server(Wait const& wait);
+  /// Notes that this thread holds it.
+  static std::shared_ptr<Lease> held(std::shared_ptr<Lease> lease) noexcept;
   void bring_back(Lease& idle) noexcept;
 
   Core& core_;

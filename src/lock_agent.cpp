@@ -151,6 +151,27 @@ void LockAgent::settle(Waiter& waiter, std::shared_ptr<Site> const& site,
   if (sooner) events_.wake();
 }
 
+std::vector<LockAgent::Held> LockAgent::held_by(std::uint64_t thread) {
+  std::vector<Held> out;
+  std::lock_guard const guard{sites_mutex_};
+  for (auto const& [key, site] : sites_) {
+    if (auto const lease = site->held_by(thread)) out.push_back({lease->token, lease->keys->lock});
+  }
+  return out;
+}
+
+std::string LockAgent::fresh_wait() { return fmt::format("{}.{}", id_, ++count_); }
+
+void LockAgent::tell_when_to_check(std::string const& wait, Waiter& waiter) {
+  std::lock_guard const guard{mutex_};
+  waits_.insert_or_assign(wait, &waiter);
+}
+
+void LockAgent::stop_telling(std::string const& wait) {
+  std::lock_guard const guard{mutex_};
+  waits_.erase(wait);
+}
+
 void LockAgent::give_back_later(std::shared_ptr<LockKeys const> keys, std::string token,
                                 milliseconds length) {
   start();
@@ -218,6 +239,12 @@ void LockAgent::on_disconnected() {
 void LockAgent::on_message(std::string_view /*channel*/, std::string_view text) {
   auto const word = take_word(text);
   if (word == "wanted") return on_wanted(text);
+  if (word == "check") {
+    std::lock_guard const guard{mutex_};
+    auto const found = waits_.find(std::string{text});
+    if (found != waits_.end()) found->second->check_at(steady_clock::now());
+    return;
+  }
   if (word == "grant") {
     with_waiter(text, [](Waiter& waiter) {
       // It has left the queue; should it come too late, it joins the end.

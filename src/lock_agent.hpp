@@ -31,6 +31,7 @@ namespace tandem::detail {
 ///                             `owner` (nothing of a stranger)
 ///     watch <token> <owner>   that waiter is where `owner` runs, and the first is not
 ///     wanted <token>          another process wants the lock that this token holds
+///     check <wait>            that wait is part of a deadlock, says one who looked
 ///
 /// A waiter that has waited for `look_after` watches the holder's process, where it runs in the same
 /// place; when that dies, the lock is given back in its name. If the waiter is the first of the
@@ -68,6 +69,18 @@ class LockAgent final : public EventListener {
   /// `waiter` got `lease`: its site has it from now on.
   void settle(Waiter& waiter, std::shared_ptr<Site> const& site,
               std::shared_ptr<Lease> const& lease);
+
+  struct Held {
+    std::string token;
+    std::string lock;
+  };
+  /// What that thread holds, and nothing but a release will end.
+  [[nodiscard]] std::vector<Held> held_by(std::uint64_t thread);
+  [[nodiscard]] std::string const& id() const noexcept { return id_; }
+  /// Names a wait; to be told by others when it should look for a deadlock.
+  [[nodiscard]] std::string fresh_wait();
+  void tell_when_to_check(std::string const& wait, Waiter& waiter);
+  void stop_telling(std::string const& wait);
 
   [[nodiscard]] LockRenewals& renewals() noexcept { return renewals_; }
   /// Starts the event thread for it.
@@ -128,6 +141,7 @@ class LockAgent final : public EventListener {
   std::optional<ServerError> refusal_{};
   std::unordered_map<std::string_view, Waiter*> waiters_{};
   std::unordered_map<std::string, Watched> watched_{};  // by the lock's key
+  std::unordered_map<std::string, Waiter*> waits_{};    // those that may be part of a deadlock
   std::vector<Lingering> lingering_{};
   Deadline next_due_ = Deadline::max();  // what on_time answered last
 

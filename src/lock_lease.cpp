@@ -6,6 +6,12 @@
 
 namespace tandem::detail {
 
+std::uint64_t this_thread_number() noexcept {
+  static std::atomic<std::uint64_t> count{0};
+  thread_local std::uint64_t const number = ++count;
+  return number;
+}
+
 void Lease::lose(Deadline now) {
   over = true;
   valid_until = std::min(valid_until.load(), now);

@@ -19,6 +19,9 @@ namespace tandem::detail {
 
 class Site;
 
+/// Of the calling thread, within its process.
+[[nodiscard]] std::uint64_t this_thread_number() noexcept;
+
 /// One acquisition at the server. Its holds follow one another within this process, each with a
 /// fence of its own; the background thread renews it and ends it.
 struct Lease {
@@ -50,6 +53,8 @@ struct Lease {
   std::shared_ptr<Site> site{};
   unsigned holds = 0;  // before the one there is
   std::atomic<unsigned> commits{0};
+  // Who acquired the hold there is: taken for the one that will release it.
+  std::atomic<std::uint64_t> thread{0};
 
   // The agent's own, under its mutex.
   std::optional<Deadline> due{};  // when it is looked at next; none: not kept

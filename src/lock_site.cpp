@@ -144,6 +144,13 @@ bool Site::holds(std::string_view token) const {
   return lease_ && lease_->token == token;
 }
 
+std::shared_ptr<Lease> Site::held_by(std::uint64_t thread) const {
+  std::lock_guard const guard{mutex_};
+  bool const held = lease_ && !idle_ && lease_->renew && lease_->thread.load() == thread &&
+                    lease_->trusted(std::chrono::steady_clock::now());
+  return held ? lease_ : nullptr;
+}
+
 bool Site::is_unused() const {
   std::lock_guard const guard{mutex_};
   return !lease_ && !someone_is_first_ && line_.empty();

@@ -69,6 +69,8 @@ class Site : public std::enable_shared_from_this<Site> {
   [[nodiscard]] std::shared_ptr<Lease> revoke_idle(Deadline now, std::optional<Deadline>& next);
 
   [[nodiscard]] bool holds(std::string_view token) const;
+  /// What that thread holds here, and will hold until it gives it back.
+  [[nodiscard]] std::shared_ptr<Lease> held_by(std::uint64_t thread) const;
   [[nodiscard]] bool is_unused() const;
   [[nodiscard]] std::string const& key() const noexcept { return key_; }
   [[nodiscard]] Bounds const& bounds() const noexcept { return bounds_; }

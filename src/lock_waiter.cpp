@@ -25,9 +25,14 @@ Waiter::Woken Waiter::wait(Deadline deadline, std::stop_token const& stop) {
       look_at_ = Deadline::max();
       return Woken::to_look;
     }
-    auto const until = std::min({deadline, ask_at_, look_at_});
+    if (now >= check_at_) {
+      check_at_ = Deadline::max();
+      return Woken::to_check;
+    }
+    auto const until = std::min({deadline, ask_at_, look_at_, check_at_});
     changed_.wait_until(lock, stop, until, [&] {
-      return ask_ || promoted_ || lease_ || refusal_ || std::min(ask_at_, look_at_) < until;
+      return ask_ || promoted_ || lease_ || refusal_ ||
+             std::min({ask_at_, look_at_, check_at_}) < until;
     });
   }
 }
@@ -56,6 +61,10 @@ void Waiter::expect(Deadline ask_at, Deadline look_at) {
 
 void Waiter::ask_by(Deadline when) {
   change([&] { ask_at_ = std::min(ask_at_, when); });
+}
+
+void Waiter::check_at(Deadline when) {
+  change([&] { check_at_ = when; });
 }
 
 void Waiter::refuse(ServerError const& error) {

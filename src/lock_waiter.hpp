@@ -25,10 +25,19 @@ class Waiter {
  public:
   explicit Waiter(std::shared_ptr<LockKeys const> keys) : keys_{std::move(keys)} {}
 
-  enum class Woken { to_ask, to_look, promoted, passed, by_refusal, by_deadline, by_stop };
+  enum class Woken {
+    to_ask,
+    to_look,
+    to_check,
+    promoted,
+    passed,
+    by_refusal,
+    by_deadline,
+    by_stop
+  };
 
   /// Waits for something to do: ask the server (it was granted the lock, or told to, or it is time);
-  /// look after the holder, once; go to the server as the first of its process; or take the lease
+  /// look after the holder, once; look for a deadlock, once; go to the server as the first of its process; or take the lease
   /// that another thread passed on.
   [[nodiscard]] Woken wait(Deadline deadline, std::stop_token const& stop);
 
@@ -37,6 +46,7 @@ class Waiter {
   void expect(Deadline ask_at, Deadline look_at);
   /// Not later than that, should it be set to later.
   void ask_by(Deadline when);
+  void check_at(Deadline when);
   void refuse(ServerError const& error);
   void promote();
   void pass(std::shared_ptr<Lease> lease);
@@ -56,6 +66,7 @@ class Waiter {
   bool promoted_ = false;
   Deadline ask_at_ = Deadline::max();
   Deadline look_at_ = Deadline::max();
+  Deadline check_at_ = Deadline::max();
   std::shared_ptr<Lease> lease_{};
   std::optional<ServerError> refusal_{};
 

@@ -54,6 +54,12 @@ struct LockOptions {
   unsigned local_passes = 100;
   std::chrono::milliseconds local_time{20};
 
+  /// A thread that has waited for so long, and holds other locks of its client that are renewed, looks
+  /// whether it waits for itself: through other threads and processes, however many. One of such a
+  /// circle gets `Deadlock`. Who acquired a hold is taken for who will release it: where holds move
+  /// to other threads, say 0, never. From 10 ms to 1 h.
+  std::chrono::milliseconds deadlock_after{std::chrono::seconds{1}};
+
   /// After this many hand-offs in a row from waiter to waiter a release leaves the key free for
   /// `yield_for`, so that clients that poll it (SETNX, other libraries) get their turn. 0: never;
   /// right where only tandem uses the name.
@@ -131,7 +137,7 @@ struct LockWaiter {
 /// Cost:    acquire and release 1 round trip and 1 command each; 2 to acquire after waiting; none
 ///          for what is passed on or kept within the process. A waiter asks again at most once a
 ///          second.
-/// Errors:  Unreachable, perhaps before the deadline where there is no server; InDoubt (the lock is then given back in the background); ServerError. The
+/// Errors:  Deadlock; Unreachable, perhaps before the deadline where there is no server; InDoubt (the lock is then given back in the background); ServerError. The
 ///          constructor throws std::invalid_argument.
 /// Threads: safe from several.
 /// Source:  src/lua/lock/; Redis documentation, "Distributed Locks" (a single instance); Kleppmann,

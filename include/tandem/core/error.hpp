@@ -21,6 +21,7 @@ namespace tandem {
 /// | `ShapeError`  | no         | no                   | the answer has another form than was asked for |
 /// | `CodecError`  | no         | no                   | the bytes are no value of the wanted type      |
 /// | `LockLost`    | no         | no                   | a hold ended before it was given back          |
+/// | `Deadlock`    | no         | no                   | a wait for a lock would never end              |
 /// | `Conflict`    | no         | no                   | others kept changing the keys until the deadline; nothing was applied |
 ///
 /// Texts say what was done, on what, and what went wrong. They name keys, never values or
@@ -96,6 +97,14 @@ class CodecError : public Error {
 /// A hold had ended before it was given back. Thrown by what is to be written only while it is held
 /// (Hold::commit): nothing was written. Reported to Options::on_error by a hold's destructor.
 class LockLost : public Error {
+ public:
+  using Error::Error;
+};
+
+/// A thread waits for a lock that it keeps others from giving back: the text names the circle, who
+/// holds what and waits for what. Thrown to one of its members, the others go on when that one gives
+/// back what it holds.
+class Deadlock : public Error {
  public:
   using Error::Error;
 };

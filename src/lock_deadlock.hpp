@@ -1,0 +1,54 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <tandem/core/error.hpp>
+
+#include "lock_agent.hpp"
+
+namespace tandem::detail {
+
+/// Looks, for one thread that waits for a lock while it holds others, whether it waits for itself.
+///
+/// A thread that has waited for `after` and holds something says on the server for what it waits and
+/// what it holds; then it follows the edges: who holds what it waits for, for what does that one
+/// wait, who holds that. Whoever joins a circle last finds all of it there. A circle that is the
+/// same at a second look is real: nobody in it can have moved in between. One of its members is to
+/// give up, the one whose name is the greatest; another that finds the circle tells that one to look.
+///
+/// Shape:   hash `tandem:waits:<client>`, a field for each such thread of a client; expires.
+/// Cost:    nothing before `after`, or for a thread that holds nothing. Then 1 command, and 2 for
+///          each edge that is followed; again after 2 s, 4 s, ... 16 s.
+/// Source:  Coffman, Elphick, Shoshani, "System Deadlocks", 1971 (the graph); Obermarck, "Distributed
+///          Deadlock Detection Algorithm", 1982 (one victim by the order of names).
+class DeadlockCheck {
+ public:
+  DeadlockCheck(Core& core, LockAgent& agent, Waiter& waiter, std::chrono::milliseconds after);
+  ~DeadlockCheck();
+  DeadlockCheck(DeadlockCheck const&) = delete;
+  DeadlockCheck& operator=(DeadlockCheck const&) = delete;
+
+  /// Called when it is time. Throws Deadlock where this thread is the one to give up.
+  void look();
+
+ private:
+  struct Member;
+  struct Circle;
+
+  void publish(std::vector<LockAgent::Held> const& held);
+  [[nodiscard]] std::optional<Circle> find() const;
+  [[nodiscard]] std::optional<Member> holder_of(std::string const& lock) const;
+
+  Core& core_;
+  LockAgent& agent_;
+  Waiter& waiter_;
+  std::string const thread_;  // this one, among those of its client
+  std::string id_{};          // of this wait; empty before it is published
+  std::chrono::milliseconds pause_;
+  std::string seen_{};  // the circle of the look before
+};
+
+}  // namespace tandem::detail

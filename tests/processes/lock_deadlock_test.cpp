@@ -1,0 +1,200 @@
+// Threads and processes that wait for one another in a circle.
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <tandem/lock.hpp>
+
+#include "support/forked.hpp"
+#include "support/lock_scene.hpp"
+#include "support/shared_memory.hpp"
+#include "support/threads.hpp"
+
+namespace tandem {
+namespace {
+
+using namespace std::chrono_literals;
+using support::eventually;
+using support::Forked;
+using support::Shared;
+using ::testing::HasSubstr;
+
+class LockDeadlockTest : public ::testing::Test {
+ protected:
+  static std::string name(int i) { return "fork " + std::to_string(i); }
+
+  /// Takes `own`, waits until all `count` have theirs, then takes the next one's. What it was told.
+  static std::string dine(Client const& client, std::atomic<int>& seated, int own, int count) {
+    Lock const left{client, name(own)};
+    Lock const right{client, name((own + 1) % count)};
+    auto const hold = left.acquire();
+    ++seated;
+    while (seated < count) std::this_thread::yield();
+    try {
+      auto const other = right.acquire();
+      return "dined";
+    } catch (Deadlock const& deadlock) {
+      return deadlock.what();
+    }
+  }
+
+  void expect_one_victim(std::vector<std::string> const& told) {
+    int victims = 0;
+    for (auto const& each : told) {
+      if (each == "dined") continue;
+      ++victims;
+      EXPECT_THAT(each, HasSubstr("deadlock"));
+      for (std::size_t i = 0; i < told.size(); ++i) {
+        EXPECT_THAT(each, HasSubstr("holds \"" + name(static_cast<int>(i)) + "\""));
+        EXPECT_THAT(each, HasSubstr("waits for \"" + name(static_cast<int>(i)) + "\""));
+      }
+      EXPECT_THAT(each, HasSubstr("(pid "));
+    }
+    EXPECT_EQ(victims, 1);
+  }
+
+  /// So many processes in one circle.
+  void dine_in_processes(int count) {
+    Shared<std::atomic<int>> const seated;
+    std::vector<std::unique_ptr<Forked>> guests;
+    for (int i = 0; i < count; ++i) {
+      guests.push_back(std::make_unique<Forked>(
+          [&, i] { return dine(scene_.client("guest" + std::to_string(i)), *seated, i, count); }));
+    }
+    std::vector<std::string> told;
+    for (auto const& each : guests) told.push_back(each->told());
+    expect_one_victim(told);
+  }
+
+  support::LockScene scene_{};
+};
+
+TEST_F(LockDeadlockTest, OneOfTwoProcessesIsToldTheCircle) { dine_in_processes(2); }
+
+TEST_F(LockDeadlockTest, OneOfFiveProcessesIsToldTheCircle) { dine_in_processes(5); }
+
+TEST_F(LockDeadlockTest, OneOfTwoThreadsOfOneProcessIsToldTheCircle) {
+  auto const client = scene_.client();
+  std::atomic<int> seated = 0;
+  std::vector<std::string> told(2);
+  support::on_threads(
+      2, [&](int i) { told[static_cast<std::size_t>(i)] = dine(client, seated, i, 2); });
+  expect_one_victim(told);
+}
+
+TEST_F(LockDeadlockTest, CircleThatGoesThroughThreadsAndProcessesIsFound) {
+  // 0 and 1 are threads of one client, 2 of another.
+  auto const one = scene_.client();
+  auto const other = scene_.client();
+  std::atomic<int> seated = 0;
+  std::vector<std::string> told(3);
+  support::on_threads(3, [&](int i) {
+    told[static_cast<std::size_t>(i)] = dine(i == 2 ? other : one, seated, i, 3);
+  });
+  expect_one_victim(told);
+}
+
+TEST_F(LockDeadlockTest, ThreadThatWaitsForItselfIsTold) {
+  Lock const lock{scene_.client(), "orders"};
+  auto const hold = lock.acquire();
+  EXPECT_THROW((void)lock.acquire(), Deadlock);
+  EXPECT_TRUE(hold.held());
+}
+
+TEST_F(LockDeadlockTest, WhoWaitsForACircleItIsNoPartOfWaitsOn) {
+  auto const client = scene_.client();
+  std::atomic<int> seated = 0;
+  std::vector<std::string> told(2);
+  std::atomic<bool> third = false;
+  std::jthread outside{[&] {
+    while (seated < 2) std::this_thread::yield();
+    auto const mine = Lock{client, "mine"}.acquire();
+    auto const both = Lock{client, name(0)}.acquire();
+    third = true;
+  }};
+  support::on_threads(
+      2, [&](int i) { told[static_cast<std::size_t>(i)] = dine(client, seated, i, 2); });
+  expect_one_victim(told);
+  EXPECT_TRUE(eventually([&] { return third.load(); }));
+}
+
+TEST_F(LockDeadlockTest, LongWaitIsNoDeadlock) {
+  auto const one = scene_.client();
+  auto const other = scene_.client();
+  auto hold = std::make_optional(Lock{one, "a"}.acquire());
+  std::atomic<bool> got = false;
+  std::jthread waiter{[&] {
+    auto const mine = Lock{other, "b"}.acquire();
+    auto const both = Lock{other, "a", {.deadlock_after = 10ms}}.acquire();
+    got = true;
+  }};
+  // It has looked, and looked again.
+  EXPECT_TRUE(eventually([&] { return scene_.redis("KEYS", "tandem:waits:*").size() == 1U; }));
+  std::this_thread::sleep_for(300ms);  // a wait that goes on is the condition
+  EXPECT_FALSE(got);
+  hold.reset();
+  EXPECT_TRUE(eventually([&] { return got.load(); }));
+}
+
+TEST_F(LockDeadlockTest, WaitWithoutHoldingAnythingSaysNothing) {
+  auto const hold = Lock{scene_.client(), "a"}.acquire();
+  Lock const other{scene_.client(), "a", {.deadlock_after = 10ms}};
+  EXPECT_FALSE(other.try_acquire_for(200ms));
+  EXPECT_EQ(scene_.redis("KEYS", "tandem:waits:*").size(), 0U);
+}
+
+TEST_F(LockDeadlockTest, WhatWasSaidIsTakenBackWhenTheWaitIsOver) {
+  auto const client = scene_.client();
+  auto const hold = Lock{scene_.client(), "a"}.acquire();
+  auto const mine = Lock{client, "b"}.acquire();
+  EXPECT_FALSE((Lock{client, "a", {.deadlock_after = 10ms}}.try_acquire_for(200ms)));
+  EXPECT_TRUE(eventually([&] { return scene_.redis("KEYS", "tandem:waits:*").size() == 0U; }));
+}
+
+TEST_F(LockDeadlockTest, CircleIsLeftAloneWhenAskedNotToLook) {
+  auto const client = scene_.client();
+  Lock const lock{client, "orders", {.deadlock_after = 0ms}};
+  auto const hold = lock.acquire();
+  EXPECT_FALSE(lock.try_acquire_for(1500ms));
+}
+
+TEST_F(LockDeadlockTest, NoFalseAlarmAmongThoseWhoTakeLocksInOrder) {
+  constexpr int clients = 3, threads = 3, locks = 4;
+  std::vector<Client> all;
+  for (int i = 0; i < clients; ++i) all.push_back(scene_.client());
+  std::atomic<int> alarms = 0, holds = 0;
+  auto const end = std::chrono::steady_clock::now() + 5s;
+  support::on_threads(clients * threads, [&](int i) {
+    std::minstd_rand random{static_cast<unsigned>(i + 1)};
+    while (std::chrono::steady_clock::now() < end) {
+      std::vector<Hold> held;
+      try {
+        for (int at = 0; at < locks; ++at) {  // always in this order: no circle can be
+          if (random() % 2 == 0) continue;
+          // Looking so soon and so often is an hour's looking.
+          held.push_back(
+              Lock{all[static_cast<std::size_t>(i % clients)], name(at), {.deadlock_after = 10ms}}
+                  .acquire());
+          ++holds;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds{random() % 30});
+      } catch (Deadlock const& deadlock) {
+        ADD_FAILURE() << deadlock.what();
+        ++alarms;
+      }
+    }
+  });
+  EXPECT_EQ(alarms, 0);
+  EXPECT_GT(holds, 100);
+}
+
+}  // namespace
+}  // namespace tandem
