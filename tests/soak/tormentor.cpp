@@ -157,8 +157,11 @@ class Tormentor {
     } else if (number < 65) {
       ++cuts_;
       say("CLIENT", "KILL", "TYPE", one_of(2) == 0 ? "pubsub" : "normal", "SKIPME", "yes");
-    } else if (number < 90) {
+    } else if (number < 85) {
       cut_by_proxy();
+    } else if (number < 90) {
+      ++slow_;
+      proxy_.delay(milliseconds{one_of(2) == 0 ? 0 : one_of(250)});
     } else if (number < 94) {
       ++flushes_;
       say("SCRIPT", "FLUSH");
@@ -263,6 +266,7 @@ class Tormentor {
   /// The faults are over: everybody goes on, gets a turn, and comes to an end.
   void wind_up() {
     wake_sleepers(true);
+    proxy_.delay(0ms);
     std::array<std::uint64_t, processes> before{};
     for (std::size_t i = 0; i < processes; ++i) before[i] = book_->holds[i];
     auto const missing = [&] {
@@ -279,7 +283,8 @@ class Tormentor {
       broken(fmt::format("starved: {} processes got no lock any more when the faults were over",
                          missing()));
     book_->over = true;
-    for (int place = 0; place < processes; ++place) end(place, steady_clock::now() + stuck_after);
+    auto const last_moment = steady_clock::now() + stuck_after;
+    for (int place = 0; place < processes; ++place) end(place, last_moment);
     check();
     if (auto const lateness = book_->longest_lateness.load();
         std::chrono::nanoseconds{lateness} > late_after)
@@ -322,14 +327,15 @@ class Tormentor {
         "  releases  {} released, {} expired, {} taken over, {} unknown\n"
         "  calls     {} gave up or found it taken, {} threw; longest acquire() {} ms, longest "
         "beyond a deadline {} ms\n"
-        "  faults    {} kills, {} stops, {} cuts, {} script flushes; the server paused {} times, "
+        "  faults    {} kills, {} stops, {} cuts, {} changes of the network's delay, {} script "
+        "flushes; the server paused {} times, "
         "restarted {} with its data, {} without\n"
         "  broken    {}\n",
         std::chrono::duration_cast<std::chrono::seconds>(steady_clock::now() - began_).count(),
         order_.looked_at(), least, most, book_->lost.load(), releases[0].load(), releases[1].load(),
         releases[2].load(), releases[3].load(), book_->gave_up.load(), book_->failed.load(),
         book_->longest_wait.load() / 1'000'000, book_->longest_lateness.load() / 1'000'000, kills_,
-        stops_, cuts_, flushes_, pauses_, restarts_, losses_, faults_);
+        stops_, cuts_, slow_, flushes_, pauses_, restarts_, losses_, faults_);
     std::fflush(stdout);
   }
 
@@ -344,7 +350,8 @@ class Tormentor {
   std::set<Robbed const*> robberies_told_{};
   steady_clock::time_point began_ = steady_clock::now();
   int faults_ = 0;
-  int kills_ = 0, stops_ = 0, cuts_ = 0, flushes_ = 0, pauses_ = 0, restarts_ = 0, losses_ = 0;
+  int kills_ = 0, stops_ = 0, cuts_ = 0, slow_ = 0, flushes_ = 0, pauses_ = 0, restarts_ = 0,
+      losses_ = 0;
 };
 
 }  // namespace

@@ -19,6 +19,7 @@ namespace tandem::soak {
 namespace {
 
 using namespace std::chrono_literals;
+using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using support::History;
 
@@ -65,8 +66,7 @@ class Hand {
 
   void turn() {
     auto const number = one_of(locks);
-    LockOptions const options{.lease = std::chrono::milliseconds{200 + one_of(301)},
-                              .renew = one_of(3) > 0};
+    LockOptions const options{.lease = milliseconds{200 + one_of(301)}, .renew = one_of(3) > 0};
     Lock const lock{client_, names[static_cast<std::size_t>(number)], options};
     auto hold = acquire(lock, number);
     if (!hold) {
@@ -75,7 +75,7 @@ class Hand {
     }
     auto* const entry = book_.history.enter(place_, *hold, number);
     ++book_.holds[static_cast<std::size_t>(place_)];
-    stay(entry, *hold, options);
+    stay(entry, *hold, options.lease, number);
     History::leave(entry);
     release(std::move(*hold), number);
   }
@@ -86,7 +86,7 @@ class Hand {
         return lock.try_acquire();
       case 1:
       case 2: {
-        auto const longest = std::chrono::milliseconds{one_of(300)};
+        auto const longest = milliseconds{one_of(300)};
         InCall const call{step_, Doing::trying, number};
         auto hold = lock.try_acquire_for(longest);
         raise_to(book_.longest_lateness, call.took() - std::chrono::nanoseconds{longest}.count());
@@ -97,7 +97,7 @@ class Hand {
         std::int64_t stopped = 0;
         std::optional<Hold> hold;
         {
-          std::jthread const stopper{[&, after = std::chrono::milliseconds{one_of(100)}] {
+          std::jthread const stopper{[&, after = milliseconds{one_of(100)}] {
             std::this_thread::sleep_for(after);  // the stop may come at any moment of the wait
             stopped = History::now();
             source.request_stop();
@@ -117,10 +117,10 @@ class Hand {
     }
   }
 
-  /// Mostly for a moment, now and then for longer than the lease.
-  void stay(History::Entry* entry, Hold const& hold, LockOptions const& options) {
+  /// Mostly for a moment; now and then, and of the last lock often, for longer than the lease.
+  void stay(History::Entry* entry, Hold const& hold, milliseconds lease, int number) {
     auto time = std::chrono::microseconds{one_of(1500)};
-    if (one_of(200) == 0) time = options.lease * (1 + one_of(2)) + 50ms;
+    if (one_of(number == locks - 1 ? 8 : 200) == 0) time = lease * (1 + one_of(2)) + 50ms;
     auto const until = steady_clock::now() + time;
     while (steady_clock::now() < until) {
       if (!History::look(entry, hold)) {
