@@ -116,7 +116,10 @@ proctype Acquisition(byte me) {
          :: answer[me] == renewed -> believe(me, fence_of[me])
 #else
          :: answer[me] == renewed && valid[me] -> believe(me, fence_of[me])
-         :: answer[me] == renewed && !valid[me] /* what ended by its own clock is not revived */
+         /* What ended by its own clock is not revived, although the server says that the token holds
+          * (again: because of an acquire that was late). LockAgent::take_renewal must see to that
+          * also where the thread that ends holds in time was late itself. */
+         :: answer[me] == renewed && !valid[me]
 #endif
          :: answer[me] == lost_it -> valid[me] = false /* Lease::lose */
          :: answer[me] == renewed_too_late
