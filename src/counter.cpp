@@ -25,6 +25,14 @@ std::int64_t Counter::add(std::int64_t n) {
   return client_.command("INCRBY", name_, n).as<std::int64_t>();
 }
 
+std::int64_t Counter::add(std::int64_t n, Hold const& hold) {
+  auto const now = hold.execute([&](Transaction& tx) {
+    tx.queue("INCRBY", name_, n);
+    tx.queue("GET", name_);  // as text: numbers that went through Lua are exact up to 2^53 only
+  });
+  return now.as<std::int64_t>();
+}
+
 // Not add(-n): the lowest number has no negative. The server knows it, and says so.
 std::int64_t Counter::operator-=(std::int64_t n) {
   return client_.command("DECRBY", name_, n).as<std::int64_t>();

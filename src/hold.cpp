@@ -1,11 +1,15 @@
 #include "tandem/hold.hpp"
 
+#include <stdexcept>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/core.h>
 
 #include "core/core.hpp"
 #include "lock_agent.hpp"
+#include "lock_release.hpp"
 #include "scripts.hpp"
 
 namespace tandem {
@@ -13,23 +17,11 @@ namespace {
 
 using std::chrono::steady_clock;
 
+// What lock/commit can take apart: Lua's stack has room for 8,000 values.
+constexpr std::size_t most_words = 7000;
+
 detail::LockAgent& agent_of(Client const& client) {
   return client.core().service<detail::LockAgent>();
-}
-
-Release ask_to_release(detail::Core& core, detail::Lease const& lease) {
-  auto const keys = lease.keys->all();
-  Argument const arguments[] = {lease.token, detail::grant_time.count(), lease.yield_to_foreign,
-                                lease.yield_for.count(), lease.fence};
-  auto const reply = core.run(scripts::lock_release, keys, arguments, core.deadline());
-  switch (reply.as<int>()) {
-    case 0:
-      return Release::expired;
-    case 1:
-      return Release::released;
-    default:
-      return Release::taken_over;
-  }
 }
 
 /// `fault`, of a release, as one that says which lock it is about.
@@ -39,7 +31,72 @@ Error not_given_back(std::string_view lock, Error const& fault) {
   return fault.in_doubt() ? static_cast<Error>(InDoubt{text}) : Error{text};
 }
 
+/// The words of commands as lock/commit wants them; owns their text.
+class Guarded final : public Transaction {
+ public:
+  explicit Guarded(detail::Core& core) : core_{core} {}
+
+  [[nodiscard]] std::vector<std::string> const& words() const noexcept { return words_; }
+
+ private:
+  Reply read_words(std::span<Argument const> words) override {
+    CommandBuffer command;
+    command.add(words);
+    auto reply = core_.ask(command, core_.deadline(), detail::Repeat::never);
+    reply.throw_if_error(words.front().bytes());
+    return reply;
+  }
+  void queue_words(std::span<Argument const> words) override {
+    if (words.empty() || words.size() > most_words) {
+      throw std::invalid_argument{fmt::format(
+          "tandem: commit: a command of {} words; accepted are 1 to {}", words.size(), most_words)};
+    }
+    words_.push_back(std::to_string(words.size()));
+    for (auto const& word : words) words_.emplace_back(word.bytes());
+  }
+
+  detail::Core& core_;
+  std::vector<std::string> words_{};
+};
+
+LockLost lost(detail::Lease const& lease) {
+  return LockLost{fmt::format("tandem: lock \"{}\" is not held any more: nothing was applied",
+                              lease.keys->lock)};
+}
+
+Reply run_commit(detail::Core& core, detail::Lease& lease, std::uint64_t fence,
+                 std::vector<std::string> const& words) {
+  std::string_view const keys[] = {lease.keys->lock, lease.keys->state};
+  auto const number = fmt::format("{}.{}", fence, lease.commits++);
+  std::vector<Argument> arguments;
+  arguments.reserve(2 + words.size());
+  arguments.emplace_back(lease.token);
+  arguments.emplace_back(number);
+  for (auto const& word : words) arguments.emplace_back(word);
+  auto reply = core.run(scripts::lock_commit, keys, arguments, core.deadline());
+  switch (reply[0].as<int>()) {
+    case 0:
+      lease.lose(steady_clock::now());
+      throw lost(lease);
+    case 1: {
+      auto elements = std::move(reply).take_elements();
+      return std::move(elements.at(1));
+    }
+    case 2:
+      throw ServerError{
+          reply[1].as<std::string_view>(),
+          fmt::format("commit under lock \"{}\": nothing was applied", lease.keys->lock)};
+    default:
+      throw ServerError{reply[1].as<std::string_view>(),
+                        fmt::format("commit under lock \"{}\" (its other commands were applied)",
+                                    lease.keys->lock)};
+  }
+}
+
 }  // namespace
+
+Hold::Hold(Client client, std::shared_ptr<detail::Lease> lease) noexcept
+    : client_{std::move(client)}, lease_{std::move(lease)}, fence_{lease_->fence_of_hold()} {}
 
 Hold::Hold(Hold&& other) noexcept = default;
 
@@ -48,39 +105,57 @@ Hold& Hold::operator=(Hold&& other) noexcept {
   give_back();
   client_ = std::move(other.client_);
   lease_ = std::move(other.lease_);
+  fence_ = other.fence_;
   outcome_ = std::exchange(other.outcome_, std::nullopt);
   return *this;
 }
 
 Hold::~Hold() { give_back(); }
 
-std::uint64_t Hold::fence() const noexcept { return lease_ ? lease_->fence : 0; }
+std::uint64_t Hold::fence() const noexcept { return lease_ ? fence_ : 0; }
 
 Deadline Hold::valid_until() const noexcept {
-  return lease_ ? lease_->valid_until.load() : Deadline{};
+  return lease_ && !outcome_ ? lease_->valid_until.load() : Deadline{};
 }
 
-bool Hold::held() const noexcept { return lease_ && lease_->trusted(steady_clock::now()); }
+bool Hold::held() const noexcept {
+  return lease_ && !outcome_ && lease_->trusted(steady_clock::now());
+}
 
 std::stop_token Hold::stop_token() const {
-  if (!lease_) return {};
+  if (!lease_ || outcome_) return {};
+  auto token = lease_->watch();
   if (lease_->generation == detail::fork_generation() && !lease_->over.load()) {
     auto& agent = agent_of(*client_);
     agent.start();
-    agent.keep(lease_);
+    agent.renewals().keep(lease_);
   }
-  return lease_->stop.get_token();
+  return token;
+}
+
+Reply Hold::execute_with(void (*body)(void*, Transaction&), void* context) const {
+  if (!held()) throw lease_ ? lost(*lease_) : LockLost{"tandem: a hold that holds nothing"};
+  Guarded transaction{client_->core()};
+  body(context, transaction);
+  if (transaction.words().empty()) return Reply{nullptr};
+  return run_commit(client_->core(), *lease_, fence_, transaction.words());
 }
 
 Release Hold::release() noexcept {
   if (outcome_) return *outcome_;
   if (!lease_ || lease_->generation != detail::fork_generation()) return Release::unknown;
-  auto& core = client_->core();
   auto& agent = agent_of(*client_);
-  agent.forget(*lease_);
+  auto const site = lease_->site;
+  auto const parting = site->leave(*lease_, steady_clock::now());
+  if (parting == detail::Site::Parting::passed_on || parting == detail::Site::Parting::kept) {
+    outcome_ = Release::released;
+    return *outcome_;
+  }
+  auto& core = client_->core();
+  agent.renewals().forget(*lease_);
   lease_->over = true;
   try {
-    outcome_ = ask_to_release(core, *lease_);
+    outcome_ = detail::release(core, *lease_);
   } catch (Error const& fault) {
     outcome_ = Release::unknown;
     core.options().report(not_given_back(lease_->keys->lock, fault));
@@ -92,6 +167,8 @@ Release Hold::release() noexcept {
   } catch (std::exception const&) {
     outcome_ = Release::unknown;  // out of memory: the lease ends by itself
   }
+  if (parting == detail::Site::Parting::to_be_given_back) (void)site->go_on({});
+  agent.tidy(site);
   return *outcome_;
 }
 

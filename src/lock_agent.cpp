@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <charconv>
 #include <random>
+#include <utility>
 
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include "core/backoff.hpp"
 #include "scripts.hpp"
@@ -16,15 +16,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// Noticing a stranger's release may take 50 ms; the rest of them is for the server and this
-// machine.
-constexpr milliseconds track_after{20};
-// Not tracked by a timer, but not Deadline::max() either, which is for those that do not lead.
-constexpr std::chrono::hours for_ever{24};
-// How soon what failed in the background is tried again.
-constexpr milliseconds retry_after{50};
-// For how long a server that refuses to take something back is asked again.
-constexpr std::chrono::seconds longest_refusal{10};
 // A waiter looks after its place in the queue no sooner than this while others are before it ...
 constexpr std::chrono::seconds ask_after{1};
 // ... and no later than that: it finds out whether they live ...
@@ -40,20 +31,6 @@ std::string random_id() {
   return fmt::format("{:08x}{:08x}", random(), random());
 }
 
-std::string host_name() {
-  char name[256] = {};
-  if (::gethostname(name, sizeof name - 1) != 0) return "unknown";
-  return name;
-}
-
-CommandBuffer script_command(Script const& script, bool in_full,
-                             std::span<std::string_view const> keys,
-                             std::span<Argument const> arguments) {
-  CommandBuffer out;
-  add_script(out, script, !in_full, keys, arguments);
-  return out;
-}
-
 /// Splits off the first word of `text`.
 std::string_view take_word(std::string_view& text) {
   auto const end = text.find(' ');
@@ -62,149 +39,133 @@ std::string_view take_word(std::string_view& text) {
   return word;
 }
 
-}  // namespace
-
-// -- one waiter -----------------------------------------------------------------------------------
-
-Waiter::Woken Waiter::wait(Deadline deadline, std::stop_token const& stop) {
-  std::unique_lock lock{mutex_};
-  for (;;) {
-    if (std::exchange(ask_, false)) return Woken::to_ask;
-    if (refusal_) return Woken::by_refusal;
-    if (stop.stop_requested()) return Woken::by_stop;
-    auto const now = steady_clock::now();
-    if (now >= deadline) return Woken::by_deadline;
-    if (now >= ask_at_) {
-      ask_at_ = Deadline::max();
-      return Woken::to_ask;
-    }
-    auto const until = std::min(deadline, ask_at_);
-    changed_.wait_until(lock, stop, until, [&] { return ask_ || refusal_ || ask_at_ < until; });
-  }
-}
-
-void Waiter::ask_at(Deadline when, bool leads) {
-  // Leading, it asks when the lock's lease may be over. Behind others it looks after them only in
-  // case they are gone, once a second at most, and not all at the same moment.
+/// Leading, a waiter asks when the lock's lease may be over. Behind others it looks after them only
+/// in case they are gone, once a second at most, and not all at the same moment.
+Deadline time_to_ask(Deadline lease_end, bool leads) {
   auto const now = steady_clock::now();
-  when = std::min(when, now + (leads ? ask_anyway : ask_behind_others));
-  if (!leads) {
-    when = std::max(when, now + ask_after) +
-           milliseconds{std::uniform_int_distribution<int>{0, 250}(jitter())};
-  }
-  {
-    std::lock_guard const guard{mutex_};
-    ask_at_ = when;
-  }
-  changed_.notify_all();
+  auto const when = std::min(lease_end, now + (leads ? ask_anyway : ask_behind_others));
+  if (leads) return when;
+  return std::max(when, now + ask_after) +
+         milliseconds{std::uniform_int_distribution<int>{0, 250}(jitter())};
 }
 
-void Waiter::ask_by(Deadline when) {
-  {
-    std::lock_guard const guard{mutex_};
-    ask_at_ = std::min(ask_at_, when);
-  }
-  changed_.notify_all();
-}
-
-void Waiter::ask_now() {
-  {
-    std::lock_guard const guard{mutex_};
-    ask_ = true;
-  }
-  changed_.notify_all();
-}
-
-std::optional<ServerError> Waiter::refusal() {
-  std::lock_guard const guard{mutex_};
-  return refusal_;
-}
+}  // namespace
 
 // -- for the threads that use locks ---------------------------------------------------------------
 
 LockAgent::LockAgent(Core& core)
-    : events_{core.events()},
+    : core_{core},
+      events_{core.events()},
       id_{random_id()},
-      suffix_{fmt::format("/{}/{}/{}", ::getpid(), host_name(), core.options().name)} {}
+      place_{own_place()},
+      suffix_{own_identity(place_, core.options().name)},
+      renewals_{events_},
+      returns_{events_} {}
 
-std::string LockAgent::fresh_token() { return fmt::format("{}/{}{}", id_, ++count_, suffix_); }
-
-void LockAgent::start() {
-  {
-    std::lock_guard const guard{mutex_};
-    if (started_) return;
-  }
-  events_.start();  // first: what it throws is thrown again by the next
-  std::lock_guard const guard{mutex_};
-  if (!std::exchange(started_, true)) events_.subscribe("tandem:" + id_);
+std::string LockAgent::fresh_token(bool kept) {
+  return fmt::format("{}/{}{}{}", id_, ++count_, kept ? "k" : "", suffix_);
 }
 
-void LockAgent::enlist(Waiter& waiter) {
-  std::lock_guard const guard{mutex_};
-  waiters_.emplace(waiter.token_, &waiter);
-  if (refusal_ && !listening()) {
-    std::lock_guard const inner{waiter.mutex_};
-    waiter.refusal_ = refusal_;
+void LockAgent::start() {
+  if (started_.load()) return;
+  events_.start();  // first: what it throws is thrown again by the next
+  if (!started_.exchange(true)) events_.subscribe("tandem:" + id_);
+}
+
+std::shared_ptr<Site> LockAgent::site(LockKeys const& keys, Site::Bounds const& bounds) {
+  std::lock_guard const guard{sites_mutex_};
+  if (auto const found = sites_.find(keys.site); found != sites_.end()) return found->second;
+  auto made = std::make_shared<Site>(keys.site, bounds);
+  sites_.emplace(made->key(), made);
+  return made;
+}
+
+void LockAgent::tidy(std::shared_ptr<Site> const& site) {
+  std::shared_ptr<Site> last;  // not destroyed under the lock
+  std::lock_guard const guard{sites_mutex_};
+  // Who is about to enter it meets nobody there then: the server decides between the two.
+  if (!site->is_unused()) return;
+  if (auto const found = sites_.find(site->key()); found != sites_.end() && found->second == site) {
+    last = std::move(found->second);
+    sites_.erase(found);
   }
+}
+
+void LockAgent::enlist(Waiter& waiter, std::string_view token) {
+  std::lock_guard const guard{mutex_};
+  waiter.token_ = token;
+  waiters_.emplace(token, &waiter);
+  if (refusal_ && !listening()) waiter.refuse(*refusal_);
 }
 
 void LockAgent::delist(Waiter& waiter) {
   std::lock_guard const guard{mutex_};
   waiters_.erase(waiter.token_);
+  auto const& lock = waiter.keys().lock;
+  bool const others = std::any_of(waiters_.begin(), waiters_.end(), [&](auto const& each) {
+    return each.second->keys().lock == lock;
+  });
+  if (!others) watched_.erase(lock);
 }
 
 void LockAgent::expect(Waiter& waiter, Deadline lease_end, bool leads, bool left_free) {
-  bool sooner = false;
-  {
-    std::lock_guard const guard{mutex_};
-    // The word that it leads now may have overtaken the answer that it did not yet. Nobody who
-    // leads is put back.
-    leads = leads || waiter.track_at_ != Deadline::max();
-    waiter.told_to_ask_ = false;
-    if (leads)
-      waiter.track_at_ = steady_clock::now() + (left_free ? milliseconds{for_ever} : track_after);
-    waiter.ask_at(lease_end + after_lease, leads);
-    sooner = waiter.track_at_ < next_due_;
-    if (sooner) next_due_ = waiter.track_at_;
-  }
-  if (sooner) events_.wake();
-}
-
-void LockAgent::keep(std::shared_ptr<Lease> const& lease) {
-  bool sooner = false;
-  {
-    std::lock_guard const guard{mutex_};
-    if (lease->due) return;
-    lease->renew_at = lease->valid_until.load() - lease->length + lease->length / 3;
-    lease->due = lease->renew ? lease->renew_at : lease->valid_until.load();
-    leases_.insert({*lease->due, lease});
-    sooner = *lease->due < next_due_;
-    if (sooner) next_due_ = *lease->due;
-  }
-  if (sooner) events_.wake();
-}
-
-void LockAgent::forget(Lease& lease) {
-  std::shared_ptr<Lease> last;  // not destroyed under the lock
   std::lock_guard const guard{mutex_};
-  if (!lease.due) return;
-  auto const at = std::find_if(leases_.lower_bound({*lease.due, nullptr}), leases_.end(),
-                               [&](Due const& each) { return each.lease.get() == &lease; });
-  lease.due.reset();
-  if (at == leases_.end()) return;
-  last = at->lease;
-  leases_.erase(at);
+  // The word that it leads now may have overtaken the answer that it did not yet. Nobody who leads
+  // is put back.
+  waiter.leads_ = waiter.leads_ || leads;
+  waiter.left_free_ = left_free;
+  waiter.told_to_ask_ = false;
+  waiter.expect(time_to_ask(lease_end + after_lease, waiter.leads_),
+                left_free ? Deadline::max() : steady_clock::now() + look_after);
+}
+
+void LockAgent::look(Waiter& waiter, std::string owner) {
+  watch_holder(waiter.keys_, std::move(owner));
+  {
+    std::lock_guard const guard{mutex_};
+    if (!waiter.leads_ || waiter.left_free_) return;
+    waiter.look_there_ = Deadline::min();
+    next_due_ = Deadline::min();
+  }
+  events_.wake();
+}
+
+void LockAgent::settle(Waiter& waiter, std::shared_ptr<Site> const& site,
+                       std::shared_ptr<Lease> const& lease) {
+  bool const lingers = site->bounds().linger.count() > 0;
+  auto const now = steady_clock::now();
+  bool sooner = false;
+  {
+    std::lock_guard const guard{mutex_};
+    // Where it is not told who else wants the lock, others may.
+    site->occupy(lease, now, !lingers || waiter.wanted_ || !listening());
+    if (lingers) {
+      auto const look_at = now + site->bounds().linger;
+      bool const known = std::any_of(lingering_.begin(), lingering_.end(),
+                                     [&](auto const& each) { return each.site == site; });
+      if (!known) lingering_.push_back({site, look_at});
+      sooner = look_at < next_due_;
+      if (sooner) next_due_ = look_at;
+    }
+  }
+  if (sooner) events_.wake();
 }
 
 void LockAgent::give_back_later(std::shared_ptr<LockKeys const> keys, std::string token,
                                 milliseconds length) {
   start();
-  {
-    std::lock_guard const guard{mutex_};
-    given_back_.push_back({.keys = std::move(keys), .token = std::move(token), .length = length});
-    next_due_ = Deadline::min();
+  returns_.give_back(std::move(keys), std::move(token), length);
+}
+
+void LockAgent::before_end() {
+  for (auto const& site : lingering()) {
+    auto const lease = site->revoke();
+    if (!lease) continue;
+    renewals_.forget(*lease);
+    auto const keys = lease->keys->all();
+    Argument const arguments[] = {lease->token, grant_time.count(), 0, 0, 0};
+    (void)core_.run(scripts::lock_release, keys, arguments, core_.deadline());
   }
-  events_.wake();
 }
 
 // -- on the event thread --------------------------------------------------------------------------
@@ -221,52 +182,68 @@ void LockAgent::tell_to_ask(Waiter& waiter) {
 }
 
 void LockAgent::on_subscribed() {
-  std::lock_guard const guard{mutex_};
-  listening_ = true;
-  refusal_.reset();
-  // A grant may have been missed, and a waiter may have been forgotten: each asks where it stands.
-  for (auto const& [token, waiter] : waiters_) {
-    waiter->ask_now();
+  {
+    std::lock_guard const guard{mutex_};
+    listening_ = true;
+    refusal_.reset();
+    // A grant may have been missed, and a waiter may have been forgotten: each asks where it stands.
+    for (auto const& [token, waiter] : waiters_) waiter->ask_now();
   }
-  for (auto& each : given_back_) each.next = Deadline::min();
+  returns_.on_subscribed();
 }
 
 void LockAgent::on_refused(ServerError const& error) {
-  std::lock_guard const guard{mutex_};
-  listening_ = false;
-  refusal_ = error;
-  for (auto const& [token, waiter] : waiters_) {
-    {
-      std::lock_guard const inner{waiter->mutex_};
-      waiter->refusal_ = error;
-    }
-    waiter->changed_.notify_all();
+  {
+    std::lock_guard const guard{mutex_};
+    listening_ = false;
+    refusal_ = error;
+    for (auto const& [token, waiter] : waiters_) waiter->refuse(error);
   }
+  assume_wanted();
 }
 
 void LockAgent::on_disconnected() {
-  std::lock_guard const guard{mutex_};
-  listening_ = false;
-  // The server may strike them off the queue now; what they are then, it says when they ask again.
-  for (auto const& [token, waiter] : waiters_) waiter->track_at_ = Deadline::max();
+  {
+    std::lock_guard const guard{mutex_};
+    listening_ = false;
+    // The server may strike them off the queue now; what they are then, it says when they ask again.
+    for (auto const& [token, waiter] : waiters_) {
+      waiter->leads_ = false;
+      waiter->look_there_ = Deadline::max();
+    }
+  }
+  assume_wanted();
 }
 
 void LockAgent::on_message(std::string_view /*channel*/, std::string_view text) {
   auto const word = take_word(text);
+  if (word == "wanted") return on_wanted(text);
   if (word == "grant") {
     with_waiter(text, [](Waiter& waiter) {
-      waiter.track_at_ =
-          Deadline::max();  // it has left the queue; should it come too late, it joins the end
+      // It has left the queue; should it come too late, it joins the end.
+      waiter.leads_ = false;
+      waiter.look_there_ = Deadline::max();
       tell_to_ask(waiter);
     });
-  } else if (word == "lead") {
+    return;
+  }
+  auto const now = steady_clock::now();
+  if (word == "lead") {
     auto const number = take_word(text);
+    auto const token = take_word(text);
     long long left = 0;
     std::from_chars(number.data(), number.data() + number.size(), left);
-    auto const now = steady_clock::now();
-    with_waiter(text, [&](Waiter& waiter) {
-      if (waiter.track_at_ == Deadline::max()) waiter.track_at_ = now + track_after;
-      waiter.ask_at(now + milliseconds{left} + after_lease, true);
+    with_waiter(token, [&, owner = text](Waiter& waiter) {
+      waiter.leads_ = true;
+      waiter.look_there_ = now + look_after;
+      waiter.owner_ = owner;
+      waiter.expect(time_to_ask(now + milliseconds{left} + after_lease, true), Deadline::max());
+    });
+  } else if (word == "watch") {
+    auto const token = take_word(text);
+    with_waiter(token, [&, owner = text](Waiter& waiter) {
+      waiter.look_there_ = now + look_after;
+      waiter.owner_ = owner;
     });
   }
 }
@@ -274,104 +251,68 @@ void LockAgent::on_message(std::string_view /*channel*/, std::string_view text) 
 void LockAgent::on_changed(std::optional<std::string_view> key) {
   std::lock_guard const guard{mutex_};
   for (auto const& [token, waiter] : waiters_) {
-    bool const looks = waiter->track_at_ != Deadline::max() && !waiter->told_to_ask_;
-    if (looks && (!key || *key == waiter->keys_.lock)) waiter->track_at_ = Deadline{};
+    bool const looks = waiter->leads_ && !waiter->told_to_ask_;
+    if (looks && (!key || *key == waiter->keys().lock)) waiter->look_there_ = Deadline{};
   }
 }
 
 Deadline LockAgent::on_time(Deadline now) {
-  serve_leases(now);
-  track_leaders(now);
-  serve_given_back(now);
+  renewals_.serve(now);
+  look_after_holders(now);
+  give_up_idle(now);
+  returns_.serve(now);
 
   std::lock_guard const guard{mutex_};
-  next_due_ = leases_.empty() ? Deadline::max() : leases_.begin()->when;
+  next_due_ = std::min(renewals_.next(), returns_.next());
   for (auto const& [token, waiter] : waiters_) {
-    if (waiter->track_at_ != Deadline::max() && waiter->track_at_ > now)
-      next_due_ = std::min(next_due_, waiter->track_at_);
+    next_due_ = std::min(next_due_, waiter->look_there_);
   }
-  for (auto const& each : given_back_) next_due_ = std::min(next_due_, each.next);
+  for (auto const& each : lingering_) next_due_ = std::min(next_due_, each.look_at);
   return next_due_;
 }
 
-void LockAgent::serve_leases(Deadline now) {
-  std::vector<std::shared_ptr<Lease>> due;
-  {
-    std::lock_guard const guard{mutex_};
-    while (!leases_.empty() && leases_.begin()->when <= now) {
-      due.push_back(leases_.begin()->lease);
-      due.back()->due.reset();
-      leases_.erase(leases_.begin());
-    }
-  }
-  bool in_full =
-      true;  // the first of a batch teaches the server the script, should it have forgotten it
-  for (auto const& lease : due) {
-    if (lease->over.load()) continue;
-    if (now >= lease->valid_until.load()) {
-      lease->lose(now);
-    } else if (lease->renew) {
-      renew(lease, now, std::exchange(in_full, false));
-    } else {
-      reschedule(lease, lease->valid_until.load());
+void LockAgent::on_ready() {
+  auto const dead = watch_.take_dead();
+  std::lock_guard const guard{mutex_};
+  for (auto const& each : dead) {
+    for (auto const& [lock, held] : watched_) {
+      if (held.pid == each.pid && held.start == each.start) {
+        returns_.give_back(held.keys, held.token, {});
+      }
     }
   }
 }
 
-void LockAgent::reschedule(std::shared_ptr<Lease> const& lease, Deadline when) {
-  std::lock_guard const guard{mutex_};
-  if (lease->over.load() || lease->due) return;
-  lease->due = std::min(when, lease->valid_until.load());
-  leases_.insert({*lease->due, lease});
+void LockAgent::watch_holder(std::shared_ptr<LockKeys const> const& keys, std::string owner) {
+  auto const who = Identity::of(owner);
+  if (!who || who->client == id_) return;
+  {
+    // Noted before it is looked at: its death may be told at once.
+    std::lock_guard const guard{mutex_};
+    watched_.insert_or_assign(keys->lock, Watched{keys, owner, who->pid, std::string{who->start}});
+  }
+  if (watch_.look(*who, place_) == ProcessWatch::Seen::dead) returns_.give_back(keys, owner, {});
 }
 
-void LockAgent::renew(std::shared_ptr<Lease> const& lease, Deadline now, bool in_full) {
-  std::string_view const keys[] = {lease->keys->lock};
-  Argument const arguments[] = {lease->token, lease->length.count()};
-  auto const command = script_command(scripts::lock_renew, in_full, keys, arguments);
-  // Not answered within this time, it is sent again over another connection, while the lease still
-  // has its last third.
-  auto const patience = now + lease->length / 3;
-  bool const sent =
-      events_.send(command, patience, [this, lease, now, in_full](ReplyView const* reply) {
-        take_renewal(lease, now, in_full, reply);
-      });
-  reschedule(lease,
-             sent ? lease->valid_until.load() : now + std::min(retry_after, lease->length / 10));
-}
-
-void LockAgent::take_renewal(std::shared_ptr<Lease> const& lease, Deadline sent, bool in_full,
-                             ReplyView const* reply) {
-  if (lease->over.load()) return;
-  auto const now = steady_clock::now();
+/// The first of a queue, and who can see the holder's process, look after it.
+void LockAgent::look_after_holders(Deadline now) {
+  struct Holder {
+    std::shared_ptr<LockKeys const> keys;
+    std::string token;
+  };
+  std::vector<Holder> to_watch;
   {
     std::lock_guard const guard{mutex_};
-    if (!lease->due) return;  // released meanwhile
-    leases_.erase({*lease->due, lease});
-    lease->due.reset();
+    for (auto const& [token, waiter] : waiters_) {
+      if (waiter->look_there_ > now) continue;
+      waiter->look_there_ = Deadline::max();
+      if (!waiter->owner_.empty()) to_watch.push_back({waiter->keys_, waiter->owner_});
+      if (!waiter->leads_ || waiter->left_free_) continue;
+      // Where the server does not track keys, nobody tells: it asks.
+      if (!track(waiter->keys(), std::string{token})) waiter->ask_by(now + ask_after);
+    }
   }
-  bool const answered = reply != nullptr && reply->kind() == ReplyKind::integer;
-  if (answered && reply->as<int>() == 1) {
-    lease->extend_from(sent);
-    reschedule(lease, sent + lease->length / 3);
-  } else if (answered) {
-    lease->lose(now);
-  } else if (reply != nullptr && is_unknown_script(*reply) && !in_full) {
-    renew(lease, now, true);
-  } else {
-    reschedule(lease, now + std::min(retry_after, lease->length / 10));
-  }
-}
-
-void LockAgent::track_leaders(Deadline now) {
-  std::lock_guard const guard{mutex_};
-  for (auto const& [token, waiter] : waiters_) {
-    if (waiter->track_at_ > now) continue;
-    // Until it is told otherwise; by a change, or by a new connection.
-    waiter->track_at_ = now + for_ever;
-    // Where the server does not track keys, nobody tells: it asks.
-    if (!track(waiter->keys_, std::string{token})) waiter->ask_by(now + ask_after);
-  }
+  for (auto const& each : to_watch) watch_holder(each.keys, each.token);
 }
 
 bool LockAgent::track(LockKeys const& keys, std::string token) {
@@ -396,49 +337,51 @@ bool LockAgent::track(LockKeys const& keys, std::string token) {
   return true;
 }
 
-void LockAgent::serve_given_back(Deadline now) {
-  std::vector<GivenBack> due;
-  {
-    std::lock_guard const guard{mutex_};
-    for (auto& each : given_back_) {
-      if (now < each.next) continue;
-      each.next = Deadline::max();  // until it is answered, or the connection is lost
-      due.push_back(each);
-    }
-  }
-  for (auto const& each : due) {
-    auto const keys = each.keys->all();
-    Argument const arguments[] = {each.token, grant_time.count(), 0, 0, 0};
-    auto const command = script_command(scripts::lock_release, true, keys, arguments);
-    bool const sent = events_.send(command, [this, token = each.token](ReplyView const* reply) {
-      take_given_back(token, reply);
-    });
-    if (!sent) take_given_back(each.token, nullptr);
+void LockAgent::on_wanted(std::string_view token) {
+  with_waiter(token, [](Waiter& waiter) { waiter.wanted_ = true; });
+  for (auto const& site : lingering()) {
+    if (site->holds(token)) give_up(*site);
   }
 }
 
-void LockAgent::take_given_back(std::string_view token, ReplyView const* reply) {
-  auto const now = steady_clock::now();
+/// Nobody would tell any more.
+void LockAgent::assume_wanted() {
+  for (auto const& site : lingering()) give_up(*site);
+}
+
+void LockAgent::give_up(Site& site) {
+  if (auto const lease = site.revoke()) give_back_idle(*lease);
+}
+
+void LockAgent::give_back_idle(Lease& lease) {
+  renewals_.forget(lease);
+  returns_.give_back(lease.keys, lease.token, {});
+}
+
+void LockAgent::give_up_idle(Deadline now) {
+  for (auto const& site : lingering()) {
+    std::optional<Deadline> next;
+    if (auto const lease = site->revoke_idle(now, next)) give_back_idle(*lease);
+    {
+      std::lock_guard const guard{mutex_};
+      auto const found = std::find_if(lingering_.begin(), lingering_.end(),
+                                      [&](auto const& each) { return each.site == site; });
+      if (found == lingering_.end()) continue;
+      if (next) {
+        found->look_at = *next;
+        continue;
+      }
+      lingering_.erase(found);
+    }
+    tidy(site);
+  }
+}
+
+std::vector<std::shared_ptr<Site>> LockAgent::lingering() {
+  std::vector<std::shared_ptr<Site>> out;
   std::lock_guard const guard{mutex_};
-  auto const found = std::find_if(given_back_.begin(), given_back_.end(),
-                                  [&](GivenBack const& each) { return each.token == token; });
-  if (found == given_back_.end()) return;
-  if (reply == nullptr) {
-    found->next = now + ask_after;  // or when the connection is back
-    return;
-  }
-  // Refused: a server that loads, or follows another, may do it later. Not there: perhaps not yet;
-  // what is in doubt went over another connection, and may be read after this.
-  bool const refused = reply->is_error();
-  auto const length =
-      refused ? std::max<milliseconds>(found->length, longest_refusal) : found->length;
-  if (found->give_up == Deadline::max()) found->give_up = now + length;
-  if ((!refused && reply->as<int>() == 1) || now >= found->give_up) {
-    given_back_.erase(found);
-    return;
-  }
-  found->next = std::min(now + found->pause, found->give_up);
-  found->pause *= 2;
+  for (auto const& each : lingering_) out.push_back(each.site);
+  return out;
 }
 
 }  // namespace tandem::detail

@@ -1,158 +1,92 @@
 #pragma once
 
-#include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "core/core.hpp"
-#include "lock_keys.hpp"
+#include "lock_identity.hpp"
+#include "lock_renewals.hpp"
+#include "lock_returns.hpp"
+#include "lock_site.hpp"
+#include "lock_times.hpp"
+#include "lock_waiter.hpp"
+#include "lock_watch.hpp"
 
 namespace tandem::detail {
 
-/// How long a waiter has to take up a grant. Long against a stall of the machine, short against a
-/// lease: a waiter that was stopped in just that moment delays the others by so much.
-inline constexpr std::chrono::milliseconds grant_time{1000};
-
-/// One acquisition: the record behind a Hold. The background thread renews it and ends it.
-struct Lease {
-  Lease(std::shared_ptr<LockKeys const> its_keys, std::string its_token, std::uint64_t its_fence,
-        std::chrono::milliseconds its_length, bool renewed)
-      : keys{std::move(its_keys)},
-        token{std::move(its_token)},
-        fence{its_fence},
-        length{its_length},
-        renew{renewed} {}
-
-  std::shared_ptr<LockKeys const> keys;
-  std::string token;
-  std::uint64_t fence;
-  std::chrono::milliseconds length;
-  bool renew;
-  unsigned yield_to_foreign = 0;
-  std::chrono::milliseconds yield_for{1};
-  unsigned generation = fork_generation();
-  std::stop_source stop{};
-
-  std::atomic<Deadline> valid_until{Deadline{}};
-  std::atomic<bool> over{false};  // released, or known to be lost
-
-  // The agent's own, under its mutex.
-  std::optional<Deadline> due{};  // when it is looked at next; none: not kept
-  Deadline renew_at{};
-
-  /// Counts from before the request was sent, less what the two clocks may differ in speed.
-  void extend_from(Deadline sent) noexcept {
-    valid_until.store(sent + length - length / 100 - std::chrono::milliseconds{1});
-  }
-  /// It ended without a release: nobody may trust it from `now` on, and who watches it is told.
-  void lose(Deadline now) {
-    over = true;
-    valid_until = std::min(valid_until.load(), now);
-    stop.request_stop();
-  }
-  [[nodiscard]] bool trusted(Deadline now) const noexcept {
-    return !over.load() && now < valid_until.load() && generation == fork_generation();
-  }
-};
-
-/// One thread that waits for a lock. Lives on that thread's stack, between LockAgent::enlist and
-/// delist.
-class Waiter {
- public:
-  Waiter(LockKeys const& keys, std::string_view token) : keys_{keys}, token_{token} {}
-
-  enum class Woken { to_ask, by_deadline, by_stop, by_refusal };
-
-  /// Waits for a reason to ask the server: a grant, a change, the time set by `ask_at`.
-  [[nodiscard]] Woken wait(Deadline deadline, std::stop_token const& stop);
-  void ask_at(Deadline when, bool leads);
-  /// Not later than that, should it be set to later.
-  void ask_by(Deadline when);
-  [[nodiscard]] std::optional<ServerError> refusal();
-
- private:
-  friend class LockAgent;
-
-  void ask_now();
-
-  LockKeys const& keys_;
-  std::string_view token_;
-  std::mutex mutex_{};
-  std::condition_variable_any changed_{};
-  bool ask_ = false;
-  Deadline ask_at_ = Deadline::max();
-  std::optional<ServerError> refusal_{};
-
-  // The agent's own, under its mutex.
-  Deadline track_at_ = Deadline::max();
-  bool told_to_ask_ =
-      false;  // until it was answered the key is looked at no more: it is about to change it itself
-};
-
-/// What a client does for all its locks in the background: hears grants, renews leases, ends them
-/// in time, notices that a stranger gave a lock up, and gives back what a caller could not.
+/// What a client does for all its locks in the background: hears grants, has leases renewed, looks
+/// after those who hold what its threads wait for, and gives up idle leases that others want.
 ///
-/// Waiters are told through one channel of the client's own, named in every token. A waiter that
-/// leads its queue has the key tracked by the server once it has waited `track_after`, so that a
-/// foreign DEL wakes it without a command for each tick; in a busy queue hand-offs come sooner and
-/// no tracking is paid for.
+/// Waiters are told through one channel of the client's own, named in every token:
+///
+///     grant <token>           the lock was written in that waiter's name
+///     lead <ms> <token> <owner>   that waiter is the first now; the lock is taken for so long, by
+///                             `owner` (nothing of a stranger)
+///     watch <token> <owner>   that waiter is where `owner` runs, and the first is not
+///     wanted <token>          another process wants the lock that this token holds
+///
+/// A waiter that has waited for `look_after` watches the holder's process, where it runs in the same
+/// place; when that dies, the lock is given back in its name. If the waiter is the first of the
+/// queue, it also has the key tracked by the server, so that a foreign DEL wakes it without a
+/// command for each tick.
 ///
 /// Threads: safe from several.
 class LockAgent final : public EventListener {
  public:
   explicit LockAgent(Core& core);
 
-  /// A token never used before: `<client>/<number>/<pid>/<host>/<client name>`.
-  [[nodiscard]] std::string fresh_token();
+  /// A token never used before. `kept`: its process may keep the lock when nobody here holds it, and
+  /// is to be told when another one wants it.
+  [[nodiscard]] std::string fresh_token(bool kept);
 
   /// Starts the event thread and says which channel it is to hear.
   void start();
   /// Whether grants would be heard.
   [[nodiscard]] bool listening() const noexcept { return listening_.load(); }
 
-  void enlist(Waiter& waiter);
+  /// Where the threads of this process meet for a lock.
+  [[nodiscard]] std::shared_ptr<Site> site(LockKeys const& keys, Site::Bounds const& bounds);
+  /// Forgets it when nobody is there.
+  void tidy(std::shared_ptr<Site> const& site);
+
+  /// `token` is about to be asked for, by the thread of `waiter`.
+  void enlist(Waiter& waiter, std::string_view token);
   void delist(Waiter& waiter);
   /// What the server answered: when to ask again, whether `waiter` leads its queue, and whether the
-  /// key is left free until then, so that there is nothing to track.
+  /// key is left free until then, so that there is nothing to look after.
   void expect(Waiter& waiter, Deadline lease_end, bool leads, bool left_free);
+  /// It has waited: see to the holder, and to the key if `waiter` leads.
+  void look(Waiter& waiter, std::string owner);
 
-  /// Renews `lease` if it says so, and requests its stop when it ends.
-  void keep(std::shared_ptr<Lease> const& lease);
-  /// The opposite: it is being released.
-  void forget(Lease& lease);
+  /// `waiter` got `lease`: its site has it from now on.
+  void settle(Waiter& waiter, std::shared_ptr<Site> const& site,
+              std::shared_ptr<Lease> const& lease);
 
-  /// Gives back, or leaves the queue, as soon as the server can be reached; asks again and again,
-  /// ever more seldom, for `length` after the first answer, for what is in doubt may be executed
-  /// after it.
+  [[nodiscard]] LockRenewals& renewals() noexcept { return renewals_; }
+  /// Starts the event thread for it.
   void give_back_later(std::shared_ptr<LockKeys const> keys, std::string token,
                        std::chrono::milliseconds length);
 
+  void before_end() override;
+
  private:
-  struct GivenBack {
+  struct Watched {
     std::shared_ptr<LockKeys const> keys;
     std::string token;
-    std::chrono::milliseconds length;
-    Deadline next{};
-    Deadline give_up = Deadline::max();
-    std::chrono::milliseconds pause{50};
+    int pid;
+    std::string start;
   };
-  struct Due {
-    Deadline when;
-    std::shared_ptr<Lease> lease;
-    bool operator<(Due const& other) const noexcept {
-      return when != other.when ? when < other.when : lease < other.lease;
-    }
+
+  struct Lingering {
+    std::shared_ptr<Site> site;
+    Deadline look_at;  // whether it is idle for too long
   };
 
   void on_subscribed() override;
@@ -160,35 +94,45 @@ class LockAgent final : public EventListener {
   void on_disconnected() override;
   void on_message(std::string_view channel, std::string_view text) override;
   void on_changed(std::optional<std::string_view> key) override;
+  pollfd watch() override { return {watch_.descriptor(), POLLIN, 0}; }
+  void on_ready() override;
   Deadline on_time(Deadline now) override;
 
-  void serve_leases(Deadline now);
-  void renew(std::shared_ptr<Lease> const& lease, Deadline now, bool in_full);
-  void take_renewal(std::shared_ptr<Lease> const& lease, Deadline sent, bool in_full,
-                    ReplyView const* reply);
-  void reschedule(std::shared_ptr<Lease> const& lease, Deadline when);
-  void track_leaders(Deadline now);
+  void watch_holder(std::shared_ptr<LockKeys const> const& keys, std::string owner);
+  void look_after_holders(Deadline now);
+  void give_up(Site& site);
+  void give_up_idle(Deadline now);
+  void give_back_idle(Lease& lease);
+  void on_wanted(std::string_view token);
+  void assume_wanted();
   /// False when the server does not track keys for us.
   bool track(LockKeys const& keys, std::string token);
-  void serve_given_back(Deadline now);
-  void take_given_back(std::string_view token, ReplyView const* reply);
   static void tell_to_ask(Waiter& waiter);
   template <class Call>
   void with_waiter(std::string_view token, Call&& call);
+  [[nodiscard]] std::vector<std::shared_ptr<Site>> lingering();
 
+  Core& core_;
   Events& events_;  // not the core: a callback of ours may be what drops its last handle
   std::string const id_;
+  std::string const place_;
   std::string const suffix_;
   std::atomic<std::uint64_t> count_{0};
+  std::atomic<bool> started_{false};
   std::atomic<bool> listening_{false};
+  LockRenewals renewals_;
+  LockReturns returns_;
+  ProcessWatch watch_{};
 
   std::mutex mutex_{};
-  bool started_ = false;
   std::optional<ServerError> refusal_{};
   std::unordered_map<std::string_view, Waiter*> waiters_{};
-  std::set<Due> leases_{};
-  std::vector<GivenBack> given_back_{};
+  std::unordered_map<std::string, Watched> watched_{};  // by the lock's key
+  std::vector<Lingering> lingering_{};
   Deadline next_due_ = Deadline::max();  // what on_time answered last
+
+  std::mutex sites_mutex_{};
+  std::unordered_map<std::string_view, std::shared_ptr<Site>> sites_{};
 };
 
 }  // namespace tandem::detail

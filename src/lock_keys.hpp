@@ -35,6 +35,7 @@ struct LockKeys {
   std::string lock;
   std::string waiters;
   std::string state;
+  std::string site;  // the name and how it is locked: threads meet where these are the same
 };
 
 }  // namespace tandem::detail

@@ -83,6 +83,10 @@ bool SharedHash::contains(std::string_view field) const {
 
 std::size_t SharedHash::size() const { return ask({"HLEN"}, {}, true).as<std::size_t>(); }
 
+void SharedHash::set(std::string_view field, std::string_view value, Hold const& hold) {
+  hold.commit([&](Transaction& tx) { tx.queue("HSET", name_, field, value); });
+}
+
 void SharedHash::set(std::string_view field, std::string_view value) {
   (void)ask({"HSET", field, value}, {}, false);
 }

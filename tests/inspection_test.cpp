@@ -375,13 +375,16 @@ void use_everything(Client& redis) {
   Lock lock{redis, "lock", {.lease = 3s}};
   {
     auto hold = lock.acquire();
-    std::thread waiter{[&] { EXPECT_TRUE(lock.try_acquire_for(20s)); }};
+    Lock const other{Client{redis.options()}, "lock"};
+    std::thread waiter{[&] { EXPECT_TRUE(other.try_acquire_for(20s)); }};
     EXPECT_TRUE(support::eventually([&] {
       auto const owner = lock.owner();
       return owner && owner->waiters == 1;
     }));
     auto const end = hold.valid_until();
     EXPECT_TRUE(support::eventually([&] { return hold.valid_until() > end; })) << "not renewed";
+    hold.commit([](Transaction& tx) { tx.queue("SET", "under-lock", 1); });
+    EXPECT_EQ(lock.waiters().size(), 1U);
     (void)hold.release();
     waiter.join();
   }

@@ -89,8 +89,8 @@ class LockScriptsTest : public ::testing::Test {
 };
 
 TEST_F(LockScriptsTest, AllOfThemMayBeRunTwiceAndSaySo) {
-  for (auto const& script :
-       {scripts::lock_acquire, scripts::lock_release, scripts::lock_renew, scripts::lock_owner}) {
+  for (auto const& script : {scripts::lock_acquire, scripts::lock_commit, scripts::lock_owner,
+                             scripts::lock_release, scripts::lock_renew, scripts::lock_waiters}) {
     EXPECT_TRUE(script.repeatable()) << script.source().substr(0, script.source().find('\n'));
     EXPECT_EQ(redis_.command("SCRIPT", "LOAD", script.source()).as<std::string>(), script.sha1());
   }
@@ -232,6 +232,70 @@ TEST_F(LockScriptsTest, ReleaseGrantsTheFirstWaiterAndTellsTheNextThatItLeads) {
   EXPECT_THAT(queue(), ElementsAre(b_));
   EXPECT_TRUE(wait(a_).held);
   EXPECT_GT(lease_left(), 1'000) << "taken up, it lasts for the lease";
+}
+
+TEST_F(LockScriptsTest, LeaderIsToldWhoHoldsAndSomebodyOfTheHoldersPlaceToWatchIt) {
+  auto const there = [](std::string const& letter, std::string const& place) {
+    return letter + "/1/100/7/" + place + "/host/";
+  };
+  Ears const c_ears{scene_.server, "c"};
+  Ears const e_ears{scene_.server, "e"};
+  acquire("x/1/1/h/");
+  wait(there("a", "here"));
+  wait(there("b", "elsewhere"));
+  wait(there("c", "elsewhere"));
+  wait(there("e", "here"));
+  EXPECT_EQ(release("x/1/1/h/"), 1);
+  EXPECT_THAT(a_ears_.heard(), HasSubstr("grant " + there("a", "here")));
+  EXPECT_THAT(b_ears_.heard(),
+              HasSubstr("lead 1000 " + there("b", "elsewhere") + " " + there("a", "here")));
+  EXPECT_THAT(e_ears.heard(), HasSubstr("watch " + there("e", "here") + " " + there("a", "here")));
+  EXPECT_TRUE(c_ears.heard_nothing());
+
+  EXPECT_EQ(release(there("a", "here")), 1);
+  EXPECT_THAT(b_ears_.heard(), HasSubstr("grant " + there("b", "elsewhere")));
+  EXPECT_THAT(c_ears.heard(), HasSubstr(" " + there("b", "elsewhere"))) << "it leads, and sees it";
+  EXPECT_TRUE(e_ears.heard_nothing());
+}
+
+TEST_F(LockScriptsTest, HolderThatKeepsTheLockIsToldThatItIsWanted) {
+  auto const keeping = "aa/1k/100/7/here/host/";
+  Ears const ears{scene_.server, "aa"};
+  acquire(keeping);
+  acquire(b_);
+  EXPECT_THAT(ears.heard(), HasSubstr(std::string{"wanted "} + keeping));
+  wait(b_);
+  EXPECT_THAT(ears.heard(), HasSubstr(std::string{"wanted "} + keeping));
+  release(keeping);
+  acquire("aa/2/100/7/here/host/");
+  wait(b_);
+  EXPECT_TRUE(ears.heard_nothing()) << "this one does not";
+}
+
+TEST_F(LockScriptsTest, WaitersAreListedInTheirOrderWithTheTimesAtWhichTheyCame) {
+  auto const list = [&](int most) {
+    return redis_.run(scripts::lock_waiters, {"{orders}:waiters"}, most)
+        .as<std::vector<std::string>>();
+  };
+  EXPECT_EQ(list(10).size(), 1U) << "the time";
+  acquire("x/1/1/h/");
+  wait(a_);
+  wait(b_);
+  auto const all = list(10);
+  ASSERT_EQ(all.size(), 5U);
+  EXPECT_EQ(all[1], a_);
+  EXPECT_EQ(all[3], b_);
+  EXPECT_LT(std::stoll(all[2]), std::stoll(all[4]));
+  EXPECT_LE(std::stoll(all[4]), std::stoll(all[0]));
+  EXPECT_EQ(list(1).size(), 3U);
+}
+
+TEST_F(LockScriptsTest, WhoComesLaterStandsBehindAlsoWhenTheServersClockWasSetBack) {
+  acquire("x/1/1/h/");
+  wait(a_);
+  scene_.redis("ZADD", "{orders}:waiters", "4000000000000000", a_);  // in the year 2096
+  wait(b_);
+  EXPECT_THAT(queue(), ElementsAre(a_, b_));
 }
 
 TEST_F(LockScriptsTest, ReleaseSkipsTheDeafAndForgetsThem) {

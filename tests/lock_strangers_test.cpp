@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -147,6 +148,22 @@ TEST_P(LockStrangersTest, TheirKeyWithoutExpiryIsGivenOurLeaseByTheFirstWaiter) 
   EXPECT_TRUE(brief.try_acquire_for(long_enough)) << "its owner died between SETNX and EXPIRE";
 }
 
+TEST_P(LockStrangersTest, TheirKeyWithoutExpiryIsReportedOnce) {
+  ASSERT_TRUE(setnx());
+  auto options = scene_.options();
+  std::mutex mutex;
+  std::vector<std::string> lines;
+  options.on_warning = [&](std::string const& line) {
+    std::lock_guard const guard{mutex};
+    lines.push_back(line);
+  };
+  Lock const brief{Client{options}, "orders", {.lease = 300ms}};
+  EXPECT_TRUE(brief.try_acquire_for(long_enough));
+  std::erase_if(lines, [](auto const& line) { return line.find("\"orders\"") == line.npos; });
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_NE(lines[0].find("without an expiry"), std::string::npos) << lines[0];
+}
+
 TEST_P(LockStrangersTest, TheirKeyWithoutExpiryIsGivenOurLeaseAlsoWhenItCameWhileWeWaited) {
   ASSERT_TRUE(set(1h));
   Lock const brief{scene_.client(), "orders", {.lease = 300ms}};
@@ -219,7 +236,7 @@ int turns_of_a_poller_among_sixteen(support::LockScene& scene, LockOptions const
   int turns = -1;
   std::vector<std::jthread> waiters;
   for (int i = 0; i < 16; ++i) {
-    waiters.emplace_back([&, i] {
+    waiters.emplace_back([&, i, lock = Lock{scene.client(), "orders", options}] {
       auto const mine = lock.try_acquire_for(long_enough);
       if (mine && i == 15) turns = poller.turns();
       std::this_thread::sleep_for(2ms);  // the section, twice as long as a poller's pause
@@ -241,11 +258,13 @@ TEST_P(LockStrangersTest, PollerGetsItsTurnAfterABoundedRunWhenAskedFor) {
 }
 
 TEST_P(LockStrangersTest, WaiterDoesNotPollAKeyThatIsLeftFreeForThem) {
-  Lock const yielding{scene_.client(), "orders", {.yield_to_foreign = 1, .yield_for = 1s}};
-  auto hold = std::make_optional(yielding.acquire());
-  Waiting first{yielding};
+  auto const yielding = [&] {
+    return Lock{scene_.client(), "orders", {.yield_to_foreign = 1, .yield_for = 1s}};
+  };
+  auto hold = std::make_optional(yielding().acquire());
+  Waiting first{yielding()};
   scene_.await_waiters("orders", 1);
-  Waiting second{yielding};
+  Waiting second{yielding()};
   scene_.await_waiters("orders", 2);
   hold->release();
   hold = first.get();

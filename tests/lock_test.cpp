@@ -1,5 +1,6 @@
 #include "tandem/lock.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <memory>
@@ -19,6 +20,7 @@
 
 #include "conformance/mutual_exclusion.hpp"
 #include "support/lock_scene.hpp"
+#include "support/threads.hpp"
 
 namespace tandem {
 namespace {
@@ -296,8 +298,26 @@ TEST_P(LockTest, WaitersAreServedInTheOrderInWhichTheyCame) {
 }
 
 TEST_P(LockTest, WaitersOfOneObjectAreServedInTheOrderInWhichTheyCame) {
-  EXPECT_THAT(order_of_service(scene_, ours_.acquire(), [&] { return theirs_; }),
-              ElementsAre(0, 1, 2, 3, 4, 5));
+  auto hold = ours_.acquire();
+  std::mutex mutex;
+  std::vector<int> order;
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 6; ++i) {
+    std::atomic<pid_t> id = 0;
+    threads.emplace_back([&mutex, &order, &id, i, this] {
+      id = ::gettid();
+      id.notify_one();
+      auto const mine = theirs_.try_acquire_for(long_enough);
+      std::lock_guard const guard{mutex};
+      order.push_back(mine ? i : -1);
+    });
+    id.wait(0);
+    if (i == 0) scene_.await_waiters("orders", 1);
+    ASSERT_TRUE(support::falls_asleep(id));
+  }
+  hold.release();
+  threads.clear();
+  EXPECT_THAT(order, ElementsAre(0, 1, 2, 3, 4, 5));
 }
 
 TEST_P(LockTest, ReleaseGivesTheLockToTheFirstWaiterBeforeItReturns) {
@@ -345,7 +365,7 @@ TEST_P(LockTest, FirstWaiterGetsTheLockWhenTheHoldersLeaseEnds) {
 TEST_P(LockTest, WaitersThatTheQueueLostJoinItAgain) {
   Lock const brief{scene_.client(), "orders", {.lease = 2s}};
   auto hold = brief.try_acquire();
-  Waiting first{theirs_};
+  Waiting first{ours_};
   scene_.await_waiters("orders", 1);
   Waiting second{theirs_};
   scene_.await_waiters("orders", 2);
@@ -378,6 +398,26 @@ TEST_P(LockTest, WaitsGoOnAndLocksWorkAfterTheServerForgotItsScripts) {
 }
 
 // ---- Who holds it ----
+
+TEST_P(LockTest, WaitersAreListedWithTheirProcessClientAndAge) {
+  EXPECT_TRUE(ours_.waiters().empty());
+  auto const hold = ours_.try_acquire();
+  Waiting first{Lock{scene_.client("billing"), "orders"}};
+  scene_.await_waiters("orders", 1);
+  Waiting second{theirs_};
+  scene_.await_waiters("orders", 2);
+  auto const waiters = ours_.waiters();
+  ASSERT_EQ(waiters.size(), 2U);
+  EXPECT_EQ(waiters[0].client_name, "billing");
+  EXPECT_EQ(waiters[0].pid, ::getpid());
+  EXPECT_EQ(waiters[0].host, ours_.owner()->host);
+  EXPECT_FALSE(waiters[0].token.empty());
+  EXPECT_GT(waiters[0].age, waiters[1].age);
+  EXPECT_GE(waiters[1].age, 0us);
+  EXPECT_LT(waiters[0].age, 60s);
+  EXPECT_EQ(ours_.waiters(1).size(), 1U);
+  EXPECT_TRUE(ours_.waiters(0).empty());
+}
 
 TEST_P(LockTest, OwnerIsNobodyWhileItIsFree) {
   EXPECT_FALSE(ours_.owner());

@@ -4,6 +4,7 @@
 #include <string>
 
 #include <tandem/client.hpp>
+#include <tandem/hold.hpp>
 
 namespace tandem {
 
@@ -49,6 +50,12 @@ class Counter {
 
   /// Adds `n`, which may be negative; the value after it.
   std::int64_t add(std::int64_t n = 1);
+
+  /// Adds `n` if and only if `hold`, of a lock on the same server, is still held at that moment.
+  ///
+  /// Cost:    1 round trip, 1 command.
+  /// Errors:  LockLost, and nothing was added. A lost reply is resolved by asking again.
+  std::int64_t add(std::int64_t n, Hold const& hold);
 
   std::int64_t operator++() { return add(1); }
   std::int64_t operator--() { return add(-1); }

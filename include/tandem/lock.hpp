@@ -7,6 +7,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <tandem/client.hpp>
 #include <tandem/hold.hpp>
@@ -40,6 +41,19 @@ struct LockOptions {
   /// is released. Without it a hold ends with its first lease.
   bool renew = true;
 
+  /// Keeps the lock for so long after a release, for the next thread of this process that wants it:
+  /// to take it again then costs no command. Another process that asks gets it at once, or after the
+  /// section in progress; only its try_acquire finds it taken, once. For names that one process locks
+  /// again and again and others seldom. 0: given back by the release. Not without `renew`, and not
+  /// with `yield_to_foreign`: strangers cannot ask. To 1 h.
+  std::chrono::milliseconds linger{0};
+
+  /// While other processes may be waiting, threads of this one pass the lock on among themselves for
+  /// so many holds in a row, and for so long (the last section comes on top); then it is the others'
+  /// turn. Each hold has its own fence. 0: every hold is given back to the server. Not without `renew`.
+  unsigned local_passes = 100;
+  std::chrono::milliseconds local_time{20};
+
   /// After this many hand-offs in a row from waiter to waiter a release leaves the key free for
   /// `yield_for`, so that clients that poll it (SETNX, other libraries) get their turn. 0: never;
   /// right where only tandem uses the name.
@@ -58,7 +72,16 @@ struct Owner {
       since{};  ///< by the server's clock; none for a stranger's
   std::optional<std::chrono::milliseconds>
       lease_left{};         ///< none: a stranger's lock that never expires
-  std::size_t waiters = 0;  ///< in the queue for it
+  std::size_t waiters = 0;  ///< in the queue for it; of each process the first of those who wait
+};
+
+/// Who waits for a lock: the first waiting thread of a client, for all of them.
+struct LockWaiter {
+  std::string host{};
+  int pid = 0;
+  std::string client_name{};        ///< Options::name of its client
+  std::string token{};              ///< its place in the queue
+  std::chrono::microseconds age{};  ///< since it came, by the server's clock
 };
 
 /// At most one holder of a name at a time, among all threads of all processes that use it.
@@ -70,7 +93,12 @@ struct Owner {
 ///
 /// Waiters stand in a queue on the server and are woken one by one, in order: a release writes the
 /// lock in the first living waiter's name and tells it so. Nobody polls. A waiter that dies is
-/// passed over; a holder that dies is followed when its lease ends.
+/// passed over. A holder that dies is followed at once by a waiter of the same machine (which
+/// watches its process), else when its lease ends.
+///
+/// Threads of one process that use one client queue in the process, and pass the lock on among
+/// themselves for a bounded time (`LockOptions::local_passes`). They meet where name and options are
+/// the same.
 ///
 /// Take `Mutex` for the face of std::timed_mutex. To change data that live in Redis, a
 /// `Transaction` or a `Script` needs no lock at all.
@@ -94,14 +122,15 @@ struct Owner {
 ///
 /// Shape:   string  `<name>`            the holder's token, with the lease as its expiry
 ///          zset    `{<name>}:waiters`  tokens in the order they came
-///          hash    `{<name>}:state`    fence, since, released, lost, run, yielding, moment; it
-///                                      never expires
-///          channel `tandem:<client>`   grants to the waiters of one client
+///          hash    `{<name>}:state`    fence, since, released, lost, run, yielding, moment,
+///                                      commit; it never expires
+///          channel `tandem:<client>`   what is said to the waiters and holders of one client
 ///          A name with a hash tag of its own keeps it; so the locks "x" and "{x}", though
 ///          two different locks, share a queue and disturb each other: use one of the two.
 ///          Stored layout since 0.1; changing it breaks running processes.
-/// Cost:    acquire and release 1 round trip and 1 command each; 2 to acquire after waiting. A
-///          waiter asks again at most once a second.
+/// Cost:    acquire and release 1 round trip and 1 command each; 2 to acquire after waiting; none
+///          for what is passed on or kept within the process. A waiter asks again at most once a
+///          second.
 /// Errors:  Unreachable, perhaps before the deadline where there is no server; InDoubt (the lock is then given back in the background); ServerError. The
 ///          constructor throws std::invalid_argument.
 /// Threads: safe from several.
@@ -138,6 +167,11 @@ class Lock {
   ///
   /// Cost:    1 round trip.
   [[nodiscard]] std::optional<Owner> owner() const;
+
+  /// Who waits, the first of the queue first.
+  ///
+  /// Cost:    1 round trip.
+  [[nodiscard]] std::vector<LockWaiter> waiters(std::size_t most = 1000) const;
 
   [[nodiscard]] std::string const& name() const noexcept;
 

@@ -16,6 +16,7 @@
 
 #include <tandem/client.hpp>
 #include <tandem/core/codec.hpp>
+#include <tandem/hold.hpp>
 
 namespace tandem {
 
@@ -36,6 +37,7 @@ class SharedHash {
   [[nodiscard]] std::size_t size() const;
 
   void set(std::string_view field, std::string_view value);
+  void set(std::string_view field, std::string_view value, Hold const& hold);
   void set_many(std::span<std::string const> fields_and_values);  ///< in turn
   [[nodiscard]] bool insert(std::string_view field, std::string_view value);
   bool erase(std::string_view field);
@@ -219,6 +221,14 @@ class SharedMap {
   /// Stores the entry, whether or not there was one.
   void set(detail::Passed<K> key, detail::Passed<V> value) {
     hash_.set(detail::encoded<K>(key), detail::encoded<V>(value));
+  }
+
+  /// The same if and only if `hold`, of a lock on the same server, is still held at that moment.
+  ///
+  /// Cost:    1 round trip, 1 command.
+  /// Errors:  LockLost, and nothing was set.
+  void set(detail::Passed<K> key, detail::Passed<V> value, Hold const& hold) {
+    hash_.set(detail::encoded<K>(key), detail::encoded<V>(value), hold);
   }
 
   /// Stores the entry if there is none with this key; whether it did.

@@ -44,6 +44,18 @@ Core::OfThisProcess::~OfThisProcess() {
   line.drop();    // before the attendant, which is told what becomes of what is still under way
 }
 
+void Core::OfThisProcess::say_goodbye() noexcept {
+  for (auto const& [key, service] : services) {
+    try {
+      service->before_end();
+    } catch (Error const& fault) {
+      options->report(fault);
+    } catch (std::exception const&) {
+      // No memory for it.
+    }
+  }
+}
+
 /// Waits until what was posted is answered. Whatever becomes of it is reported, not thrown.
 void Core::OfThisProcess::settle_posts(Deadline deadline) {
   auto const last = line.current();
@@ -67,6 +79,7 @@ Core::Core(Options options)
 Core::~Core() {
   fork_hook_.reset();  // before what it touches
   auto* const mine = &process();
+  mine->say_goodbye();
   // The last handle may go away in a callback: then the thread that runs it buries the rest when it
   // is done.
   if (mine->events.is_own_thread()) {

@@ -70,6 +70,7 @@ class Core final : public Channel {
   struct OfThisProcess {
     explicit OfThisProcess(std::shared_ptr<Options const> shared);
     ~OfThisProcess();
+    void say_goodbye() noexcept;
     void settle_posts(Deadline deadline);
 
     std::shared_ptr<Options const> options;

@@ -43,6 +43,9 @@ class EventListener {
   /// sleeps.
   [[nodiscard]] virtual pollfd watch() { return {-1, 0, 0}; }
   virtual void on_ready() {}
+  /// The client is about to go away: the last moment to say something to the server. Called on the
+  /// thread that drops its last handle.
+  virtual void before_end() {}
   /// Called when due, and after each `wake`. Returns when it is due next.
   virtual Deadline on_time(Deadline now) = 0;
 };

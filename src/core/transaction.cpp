@@ -25,9 +25,32 @@ void add_watch(CommandBuffer& out, std::span<std::string_view const> keys) {
   for (auto const key : keys) out.word(key);
 }
 
-}  // namespace
+/// One try.
+class Watched final : public Transaction {
+ public:
+  Watched(detail::Wire& wire, std::span<std::string_view const> keys, Deadline deadline)
+      : wire_{wire}, keys_{keys}, deadline_{deadline} {}
 
-Reply Transaction::read_words(std::span<Argument const> words) {
+  [[nodiscard]] bool is_empty() const noexcept { return queued_.count() == 0; }
+  void watch();
+  void unwatch() noexcept;
+  void begin();
+  /// EXEC's replies, or nothing when a watched key has changed.
+  bool commit(std::vector<Reply>& replies);
+
+ private:
+  Reply read_words(std::span<Argument const> words) override;
+  void queue_words(std::span<Argument const> words) override { queued_.add(words); }
+
+  detail::Wire& wire_;
+  std::span<std::string_view const> keys_;
+  Deadline deadline_;
+  CommandBuffer queued_{};
+  bool watching_ = false;
+  bool begun_ = false;  // MULTI has been said and accepted
+};
+
+Reply Watched::read_words(std::span<Argument const> words) {
   bool const first = !watching_ && !keys_.empty();
   CommandBuffer commands;
   if (first) add_watch(commands, keys_);
@@ -46,7 +69,7 @@ Reply Transaction::read_words(std::span<Argument const> words) {
   return reply;
 }
 
-void Transaction::watch() {
+void Watched::watch() {
   if (watching_ || keys_.empty()) return;
   CommandBuffer command;
   add_watch(command, keys_);
@@ -55,7 +78,7 @@ void Transaction::watch() {
   watching_ = true;
 }
 
-void Transaction::unwatch() noexcept {
+void Watched::unwatch() noexcept {
   if (!watching_ || wire_.broken()) return;
   try {
     CommandBuffer command;
@@ -67,7 +90,7 @@ void Transaction::unwatch() noexcept {
   }
 }
 
-void Transaction::begin() {
+void Watched::begin() {
   // After a MULTI that is refused (an ACL, a proxy) the rest would be executed as it comes, watched
   // or not. A server that takes one takes the next, so that only the first on each connection is
   // waited for.
@@ -80,7 +103,7 @@ void Transaction::begin() {
   begun_ = true;
 }
 
-bool Transaction::commit(std::vector<Reply>& replies) {
+bool Watched::commit(std::vector<Reply>& replies) {
   CommandBuffer commands;
   if (!begun_) commands.add(std::initializer_list<Argument>{"MULTI"});
   commands.append(queued_);
@@ -113,6 +136,8 @@ bool Transaction::commit(std::vector<Reply>& replies) {
   return true;
 }
 
+}  // namespace
+
 std::vector<Reply> detail::run_transaction(Channel& channel, std::span<std::string_view const> keys,
                                            Deadline deadline, void (*body)(void*, Transaction&),
                                            void* context) {
@@ -120,11 +145,11 @@ std::vector<Reply> detail::run_transaction(Channel& channel, std::span<std::stri
   for (;;) {
     auto const begun = steady_clock::now();
     auto lease = channel.borrow(deadline);
-    Transaction transaction{lease.wire(), keys, deadline};
+    Watched transaction{lease.wire(), keys, deadline};
     bool committing = false;
     try {
       body(context, transaction);
-      if (transaction.queued_.count() == 0) {
+      if (transaction.is_empty()) {
         transaction.unwatch();
         return {};
       }

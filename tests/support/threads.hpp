@@ -5,11 +5,15 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <sys/types.h>
+
+#include "support/patience.hpp"
 
 namespace tandem::support {
 
@@ -40,6 +44,24 @@ inline int background_threads() {
     if (name == "tandem") ++count;
   }
   return count;
+}
+
+/// Waits until the thread `id` of this process sleeps for a reason of its own: seen so three times
+/// in a row, and never running between.
+inline bool falls_asleep(pid_t id) {
+  auto const asleep = [id] {
+    std::ifstream in{"/proc/self/task/" + std::to_string(id) + "/stat"};
+    std::string const stat{std::istreambuf_iterator<char>{in}, {}};
+    auto const end = stat.rfind(") ");
+    return end != std::string::npos && stat[end + 2] == 'S';
+  };
+  return eventually([&] {
+    for (int i = 0; i < 3; ++i) {
+      if (!asleep()) return false;
+      std::this_thread::yield();
+    }
+    return true;
+  });
 }
 
 }  // namespace tandem::support

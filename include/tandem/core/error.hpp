@@ -93,8 +93,8 @@ class CodecError : public Error {
   using Error::Error;
 };
 
-/// A hold had ended before it was given back. Reported to Options::on_error by a hold's destructor;
-/// nothing throws it.
+/// A hold had ended before it was given back. Thrown by what is to be written only while it is held
+/// (Hold::commit): nothing was written. Reported to Options::on_error by a hold's destructor.
 class LockLost : public Error {
  public:
   using Error::Error;

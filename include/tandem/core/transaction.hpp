@@ -8,28 +8,16 @@
 
 namespace tandem {
 
-class Transaction;
-
-namespace detail {
-class Wire;
-
-/// Calls `body(context, transaction)` between WATCH and MULTI until EXEC succeeds or the deadline
-/// has passed. Returns the replies of the queued commands. See Conversation::transaction.
-std::vector<Reply> run_transaction(Channel& channel, std::span<std::string_view const> keys,
-                                   Deadline deadline,
-                                   void (*body)(void* context, Transaction& transaction),
-                                   void* context);
-}  // namespace detail
-
-/// One try of an optimistic transaction: what is read, and what is to be written if nothing read
-/// has changed.
+/// What is to be written all in one go, and reads on the way to it.
 ///
-/// Made by `transaction()` of a `Client` or `Connection` and passed to its function, which may run
-/// several times.
+/// Made by `transaction()` of a `Client` or `Connection`, or by `Hold::commit`, and passed to its
+/// function. Within transaction() it is one try of an optimistic transaction: written if nothing
+/// read has changed, so the function may run several times. Within commit() it is written if the
+/// lock is still held, and the function runs once.
 ///
-/// Cost:    2 round trips for a try that reads with one command and queues any number: WATCH with
-///          the first read, and MULTI ... EXEC. Each further read is one more, and so is the first
-///          MULTI on a connection.
+/// Cost:    within transaction() 2 round trips for a try that reads with one command and queues any
+///          number: WATCH with the first read, and MULTI ... EXEC. Each further read is one more,
+///          and so is the first MULTI on a connection. Within commit() 1, and 1 for each read.
 /// Threads: one at a time; it does not outlive the function's call.
 class Transaction {
  public:
@@ -44,35 +32,31 @@ class Transaction {
     return read_words(list);
   }
 
-  /// Adds a command to be executed by EXEC: with all others queued, and only if no watched key has
-  /// changed.
+  /// Adds a command to be executed with all others queued: only if no watched key has changed, or
+  /// only while the lock is held.
   template <class... Words>
   void queue(Words const&... words) {
     Argument const list[] = {Argument(words)...};
-    queued_.add(list);
+    queue_words(list);
   }
 
+ protected:
+  Transaction() = default;
+  ~Transaction() = default;
+
  private:
-  friend std::vector<Reply> detail::run_transaction(detail::Channel&,
-                                                    std::span<std::string_view const>, Deadline,
-                                                    void (*)(void*, Transaction&), void*);
-
-  Transaction(detail::Wire& wire, std::span<std::string_view const> keys, Deadline deadline)
-      : wire_{wire}, keys_{keys}, deadline_{deadline} {}
-
-  Reply read_words(std::span<Argument const> words);
-  void watch();
-  void unwatch() noexcept;
-  void begin();
-  /// EXEC's replies, or nothing when a watched key has changed.
-  bool commit(std::vector<Reply>& replies);
-
-  detail::Wire& wire_;
-  std::span<std::string_view const> keys_;
-  Deadline deadline_;
-  CommandBuffer queued_{};
-  bool watching_ = false;
-  bool begun_ = false;  // MULTI has been said and accepted
+  virtual Reply read_words(std::span<Argument const> words) = 0;
+  virtual void queue_words(std::span<Argument const> words) = 0;
 };
 
+namespace detail {
+
+/// Calls `body(context, transaction)` between WATCH and MULTI until EXEC succeeds or the deadline
+/// has passed. Returns the replies of the queued commands. See Conversation::transaction.
+std::vector<Reply> run_transaction(Channel& channel, std::span<std::string_view const> keys,
+                                   Deadline deadline,
+                                   void (*body)(void* context, Transaction& transaction),
+                                   void* context);
+
+}  // namespace detail
 }  // namespace tandem

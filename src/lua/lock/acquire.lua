@@ -1,41 +1,49 @@
 -- lock/acquire: take a free lock, or join the queue; asked again, renew the holder's lease or keep the waiter's place.
 --
 -- KEYS[1]  lock     string  the holder's token, expires with its lease
--- KEYS[2]  waiters  zset    tokens in the order in which they came
--- KEYS[3]  state    hash    fence, since, released, lost, run, yielding, moment; never expires: fences must grow for ever
+-- KEYS[2]  waiters  zset    tokens in the order in which they came, by the microsecond
+-- KEYS[3]  state    hash    fence, since, released, lost, run, yielding, moment, commit; never expires: fences must grow
 -- ARGV[1]  token    string  unique to this acquisition
 -- ARGV[2]  lease    integer milliseconds, > 0
 -- ARGV[3]  join     integer 1 to wait in the queue, 0 only to try
 -- ARGV[4]  grant    integer milliseconds that a waiter has to take up a grant, > 0
 --
 -- returns {1, fence}               held by this token for a whole lease from now
--- returns {0, left, leads, owner}  not held: milliseconds until it is worth asking again, whether this token is first
---                                  in the queue (1 or 0), and who holds it ('' when it is left free for strangers)
+-- returns {0, left, leads, owner, adopted}
+--                                  not held: milliseconds until it is worth asking again, whether this token is first
+--                                  in the queue (1 or 0), who holds it ('' when it is left free for strangers), and
+--                                  whether that is a stranger who had no lease and was given ours (1 or 0)
 -- retry: safe
 -- uses: hand_over
 local lock, waiters, state = KEYS[1], KEYS[2], KEYS[3]
 local token, lease, join, grant = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
 
-local function take()
+local function take(others_wait)
   redis.call('SET', lock, token, 'PX', lease)
-  redis.call('ZREM', waiters, token)
-  name_leader(waiters, lease)
+  if others_wait then
+    redis.call('ZREM', waiters, token)
+    name_leader(waiters, lease, token)
+  end
   return {1, take_fence(state)}
 end
 
-local function wait(left, owner)
+local function enqueue()
+  local last = redis.call('ZRANGE', waiters, -1, -1, 'WITHSCORES')[2]
+  local time = redis.call('TIME')
+  redis.call('ZADD', waiters, string.format('%.0f', math.max((last or 0) + 1, time[1] * 1000000 + time[2])), token)
+end
+
+local function wait(left, owner, adopted)
+  if string.match(owner, '^%x+/%d+k/') then tell(owner, 'wanted ' .. owner) end
   local queued = redis.call('ZSCORE', waiters, token)
-  if join and not queued then
-    local last = redis.call('ZRANGE', waiters, -1, -1, 'WITHSCORES')[2]
-    redis.call('ZADD', waiters, (last or 0) + 1, token)
-  end
+  if join and not queued then enqueue() end
   local leads = redis.call('ZRANGE', waiters, 0, 0)[1] == token
   if queued and not leads then
     -- The first looks out for all of them: who comes to look after its place makes sure that it lives.
-    name_leader(waiters, math.max(0, left))
+    name_leader(waiters, math.max(0, left), owner)
     leads = redis.call('ZRANGE', waiters, 0, 0)[1] == token
   end
-  return {0, left, leads and 1 or 0, owner}
+  return {0, left, leads and 1 or 0, owner, adopted and 1 or 0}
 end
 
 local owner = redis.pcall('GET', lock)
@@ -46,7 +54,7 @@ if not owner then
   if free > 0 then return wait(free, '') end
   -- Nobody barges: who came first gets it, who asks joins the end.
   if first and first ~= token then owner = hand_over(lock, waiters, state, grant) end
-  if not owner then return take() end
+  if not owner then return take(first) end
 end
 
 if owner == token then
@@ -55,9 +63,10 @@ if owner == token then
 end
 
 local left = redis.call('PTTL', lock)
-if left == -1 and join then
+local adopted = left == -1 and join
+if adopted then
   -- A stranger died between SETNX and EXPIRE, or is about to EXPIRE: what the classic code does, so do we.
   redis.call('PEXPIRE', lock, lease)
   left = tonumber(lease)
 end
-return wait(left, owner)
+return wait(left, owner, adopted)

@@ -1,4 +1,8 @@
 -- lock/hand_over: what the scripts that give a lock away have in common; no script of its own.
+--
+-- A token: <client>/<number>[k]/<pid>/<start>/<place>/<host>/<client name>. k: its process keeps the lock for a while
+-- after a release, unless it is told that another one wants it. place: boot and namespaces, within which pid and start
+-- name one process for ever.
 
 -- A fence greater than any before, also when the counter was lost or came back older (a backup, a replica that lagged):
 -- it never stays behind the server's clock in microseconds.
@@ -32,15 +36,32 @@ end
 
 -- Speaks to the process that made the token; how many heard it: 0 means that it is gone.
 local function tell(token, text)
-  return redis.call('PUBLISH', 'tandem:' .. string.match(token, '^[^/]*'), text .. ' ' .. token)
+  return redis.call('PUBLISH', 'tandem:' .. string.match(token, '^[^/]*'), text)
 end
 
--- Tells the first waiter that lives that it leads the queue, and for how long the lock is taken.
-local function name_leader(waiters, milliseconds)
-  while true do
-    local first = redis.call('ZRANGE', waiters, 0, 0)[1]
-    if not first or tell(first, 'lead ' .. milliseconds) > 0 then return end
-    redis.call('ZREM', waiters, first)
+-- Where the process that made the token runs; nil of a stranger's.
+local function place(token)
+  return string.match(token, '^[^/]*/[^/]*/[^/]*/[^/]*/([^/]*)/')
+end
+
+-- How far down the queue somebody is looked for who can watch a holder's process: a hand-off stays cheap.
+local watchers = 32
+
+-- Tells the first waiter that lives that it leads the queue, for how long the lock is taken, and by whom. Where that
+-- one cannot see the holder's process, somebody who can is told as well.
+local function name_leader(waiters, milliseconds, owner)
+  local where = place(owner)
+  if not where then owner = '' end
+  local first
+  repeat
+    first = redis.call('ZRANGE', waiters, 0, 0)[1]
+    if not first then return end
+    local heard = tell(first, 'lead ' .. milliseconds .. ' ' .. first .. ' ' .. owner)
+    if heard == 0 then redis.call('ZREM', waiters, first) end
+  until heard > 0
+  if not where or where == place(first) then return end
+  for _, each in ipairs(redis.call('ZRANGE', waiters, 1, watchers)) do
+    if place(each) == where and tell(each, 'watch ' .. each .. ' ' .. owner) > 0 then return end
   end
 end
 
@@ -50,12 +71,12 @@ local function hand_over(lock, waiters, state, grant)
   while true do
     local first = redis.call('ZRANGE', waiters, 0, 0)[1]
     if not first then return nil end
-    local heard = tell(first, 'grant')
+    local heard = tell(first, 'grant ' .. first)
     redis.call('ZREM', waiters, first)
     if heard > 0 then
       redis.call('SET', lock, first, 'PX', grant)
       take_fence(state)
-      name_leader(waiters, grant)
+      name_leader(waiters, grant, first)
       return first
     end
   end

@@ -11,6 +11,6 @@
 local owner = redis.pcall('GET', KEYS[1])
 if type(owner) == 'table' then return owner end -- WRONGTYPE: raised, it would lose its code before Redis 7
 if not owner then return {} end
-local ours = string.match(owner, '^%x+/%d+/%d+/')
+local ours = string.match(owner, '^%x+/%d+k?/%d+/')
 local since = ours and tonumber(redis.call('HGET', KEYS[3], 'since') or 0) or 0
 return {owner, redis.call('PTTL', KEYS[1]), since, redis.call('ZCARD', KEYS[2])}

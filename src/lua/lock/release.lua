@@ -22,7 +22,7 @@ if type(owner) == 'table' then return owner end -- WRONGTYPE: raised, it would l
 if owner ~= token then
   local led = redis.call('ZRANGE', waiters, 0, 0)[1] == token
   redis.call('ZREM', waiters, token)
-  if led then name_leader(waiters, math.max(0, redis.call('PTTL', lock))) end
+  if led then name_leader(waiters, math.max(0, redis.call('PTTL', lock)), owner or '') end
   if was_released(state, fence) then return 1 end
   return owner and 2 or 0
 end
@@ -38,7 +38,7 @@ if run > 0 and redis.call('HINCRBY', state, 'run', 1) > run then
   local time = redis.call('TIME')
   redis.call('HSET', state, 'run', 0, 'yielding', time[1] * 1000 + math.floor(time[2] / 1000) + moment,
     'moment', moment)
-  name_leader(waiters, moment)
+  name_leader(waiters, moment, '')
   return 1
 end
 hand_over(lock, waiters, state, grant)

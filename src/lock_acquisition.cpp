@@ -1,0 +1,283 @@
+#include "lock_acquisition.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "core/core.hpp"
+#include "lock_release.hpp"
+#include "scripts.hpp"
+
+namespace tandem::detail {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+// What a call may outlive its deadline by, so that its last word with the server can be an answer.
+constexpr milliseconds courtesy{40};
+// How soon a server that loads its data is asked again by those who wait already.
+constexpr milliseconds while_loading{50};
+
+}  // namespace
+
+struct Acquisition::Answer {
+  bool held = false;
+  std::uint64_t fence = 0;
+  milliseconds left{};
+  bool leads = false;
+  std::string owner{};  // empty: left free for strangers, so there is nothing to look after
+  bool adopted = false;
+
+  static Answer read(Reply const& reply) {
+    if (reply[0].as<int>() == 1) return {.held = true, .fence = reply[1].as<std::uint64_t>()};
+    return {.left = milliseconds{std::max(0LL, reply[1].as<long long>())},
+            .leads = reply[2].as<int>() == 1,
+            .owner = reply[3].as<std::string>(),
+            .adopted = reply[4].as<int>() == 1};
+  }
+};
+
+/// Registered with the agent for as long as it waits for the server.
+class Acquisition::Enlisted {
+ public:
+  Enlisted(LockAgent& agent, Waiter& waiter, std::string_view token)
+      : agent_{agent}, waiter_{waiter} {
+    agent_.enlist(waiter_, token);
+  }
+  ~Enlisted() { agent_.delist(waiter_); }
+  Enlisted(Enlisted const&) = delete;
+  Enlisted& operator=(Enlisted const&) = delete;
+
+ private:
+  LockAgent& agent_;
+  Waiter& waiter_;
+};
+
+/// The place of this process at the server: before the lock, or in its queue. Who is first has it;
+/// its end hands it to the next thread in the line, or leaves the queue.
+class Acquisition::Place {
+ public:
+  Place(Acquisition& owner, Deadline deadline)
+      : owner_{owner}, deadline_{deadline}, token_{owner.site_->take_token()} {
+    queued_ = !token_.empty();
+    if (!queued_) token_ = owner.agent_.fresh_token(owner.options_.linger.count() > 0);
+  }
+  ~Place() {
+    if (settled_) return;
+    if (!owner_.site_->go_on(queued_ ? token_ : std::string{})) leave();
+    owner_.agent_.tidy(owner_.site_);
+  }
+  Place(Place const&) = delete;
+  Place& operator=(Place const&) = delete;
+
+  [[nodiscard]] std::string_view token() const noexcept { return token_; }
+  [[nodiscard]] Answer const& answer() const noexcept { return answer_; }
+  [[nodiscard]] Deadline asked_at() const noexcept { return asked_at_; }
+
+  /// One round trip. What it leaves in doubt is given back in the background.
+  [[nodiscard]] std::shared_ptr<Lease> ask(bool join);
+  void settle() noexcept { settled_ = true; }
+
+ private:
+  void leave() noexcept;
+  /// `length`: for how long a request that is in doubt is waited for, should it come after all.
+  void give_back_later(milliseconds length) noexcept;
+
+  Acquisition& owner_;
+  Deadline deadline_;
+  std::string token_;
+  bool queued_ = false;
+  bool settled_ = false;
+  Answer answer_{};
+  Deadline asked_at_{};
+};
+
+std::shared_ptr<Lease> Acquisition::Place::ask(bool join) {
+  auto const& options = owner_.options_;
+  auto const keys = owner_.keys_->all();
+  Argument const arguments[] = {token_, options.lease.count(), join ? 1 : 0, grant_time.count()};
+  asked_at_ = steady_clock::now();
+  auto const deadline =
+      std::max(std::min(deadline_, owner_.core_.deadline()), asked_at_ + courtesy);
+  try {
+    answer_ = Answer::read(owner_.core_.run(scripts::lock_acquire, keys, arguments, deadline));
+  } catch (ServerError const& refusal) {
+    // It was restarted, and will know its queue again in a moment.
+    if (queued_ && refusal.code() == "LOADING") {
+      answer_ = {.left = while_loading, .leads = true};
+      return nullptr;
+    }
+    if (queued_) give_back_later(std::max(options.lease, grant_time));
+    queued_ = false;
+    throw;
+  } catch (Error const& fault) {
+    if (queued_ || fault.in_doubt()) give_back_later(std::max(options.lease, grant_time));
+    queued_ = false;
+    throw;
+  }
+  if (answer_.adopted) {
+    owner_.core_.options().warn(fmt::format(
+        "lock \"{}\" was held by a stranger without an expiry, whose client may have died between "
+        "SETNX and EXPIRE: it expires in {} ms now",
+        owner_.keys_->lock, options.lease.count()));
+  }
+  queued_ = queued_ || join || answer_.held;
+  if (!answer_.held) return nullptr;
+  auto lease =
+      std::make_shared<Lease>(owner_.keys_, token_, answer_.fence, options.lease, options.renew);
+  lease->yield_to_foreign = options.yield_to_foreign;
+  lease->yield_for = options.yield_for;
+  lease->extend_from(asked_at_);
+  return lease;
+}
+
+void Acquisition::Place::give_back_later(milliseconds length) noexcept try {
+  owner_.agent_.give_back_later(owner_.keys_, token_, length);
+} catch (std::exception const&) {
+  // No memory or no thread for it: the lease ends by itself, and the grant.
+}
+
+/// Out of the queue, or gives back what was granted meanwhile. Within `courtesy`, of now and of the
+/// deadline if that has passed; or in the background.
+void Acquisition::Place::leave() noexcept {
+  if (!std::exchange(queued_, false)) return;
+  auto const now = steady_clock::now();
+  auto const late = std::min(std::max(now - deadline_, steady_clock::duration::zero()),
+                             steady_clock::duration{courtesy});
+  auto const& options = owner_.options_;
+  auto const keys = owner_.keys_->all();
+  Argument const arguments[] = {token_, grant_time.count(), options.yield_to_foreign,
+                                options.yield_for.count(), 0};
+  try {
+    (void)owner_.core_.run(scripts::lock_release, keys, arguments, now + courtesy - late);
+  } catch (std::exception const&) {
+    give_back_later({});
+  }
+}
+
+Acquisition::Acquisition(Core& core, std::shared_ptr<LockKeys const> keys,
+                         LockOptions const& options)
+    : core_{core},
+      agent_{core.service<LockAgent>()},
+      keys_{std::move(keys)},
+      options_{options},
+      // Strangers' turns are counted by the server, hand-off by hand-off.
+      site_{agent_.site(*keys_, {.passes = options.yield_to_foreign > 0 ? 0 : options.local_passes,
+                                 .time = options.local_time,
+                                 .linger = options.linger})} {}
+
+std::shared_ptr<Lease> Acquisition::try_once() {
+  auto const entry = site_->enter(steady_clock::now(), nullptr);
+  if (entry.as == Site::Entry::As::holder) return entry.lease;
+  if (entry.as == Site::Entry::As::occupied) return nullptr;
+  Waiter waiter{keys_};
+  Place place{*this, Deadline::max()};  // first: whatever happens, the next is to go on
+  if (entry.lease) bring_back(*entry.lease);
+  if (options_.renew) agent_.start();
+  Enlisted const enlisted{agent_, waiter, place.token()};
+  auto lease = place.ask(false);
+  if (!lease || !lease->trusted(steady_clock::now())) return nullptr;
+  agent_.settle(waiter, site_, lease);
+  place.settle();
+  if (options_.renew) agent_.renewals().keep(lease);
+  return lease;
+}
+
+std::shared_ptr<Lease> Acquisition::wait(Deadline deadline, std::stop_token const& stop) {
+  auto entry = site_->enter(steady_clock::now(), nullptr);
+  if (entry.as == Site::Entry::As::holder) return entry.lease;
+  Waiter waiter{keys_};
+  if (entry.as == Site::Entry::As::occupied) {
+    entry = site_->enter(steady_clock::now(), &waiter);
+    if (entry.as == Site::Entry::As::holder) return entry.lease;
+    if (entry.as == Site::Entry::As::occupied) {
+      bool first = false;
+      auto lease = stand_in_line(waiter, deadline, stop, first);
+      if (!first) return lease;
+    }
+  }
+  if (entry.lease) bring_back(*entry.lease);
+  return go_to_server(waiter, deadline, stop);
+}
+
+/// A lease that was kept here and is used up.
+void Acquisition::bring_back(Lease& idle) noexcept {
+  agent_.renewals().forget(idle);
+  try {
+    (void)release(core_, idle);
+  } catch (std::exception const&) {
+    try {
+      agent_.give_back_later(idle.keys, idle.token, {});
+    } catch (std::exception const&) {
+      // No memory or no thread for it: the lease ends by itself.
+    }
+  }
+}
+
+/// Until another thread passes its lease on, or makes this one the first, or it gives up.
+std::shared_ptr<Lease> Acquisition::stand_in_line(Waiter& waiter, Deadline deadline,
+                                                  std::stop_token const& stop, bool& first) {
+  for (;;) {
+    switch (waiter.wait(deadline, stop)) {
+      case Waiter::Woken::passed:
+        return waiter.take_lease();
+      case Waiter::Woken::promoted:
+        first = true;
+        return nullptr;
+      case Waiter::Woken::to_ask:
+      case Waiter::Woken::to_look:
+        first = site_->look_again(steady_clock::now(), waiter);
+        if (first) return nullptr;
+        break;
+      default:
+        if (site_->leave_line(waiter)) return nullptr;
+        // Too late to give up: it is its turn, and it has what it waited for or passes it on.
+        first = !(waiter.wait(Deadline::max(), {}) == Waiter::Woken::passed);
+        return waiter.take_lease();
+    }
+  }
+}
+
+std::shared_ptr<Lease> Acquisition::go_to_server(Waiter& waiter, Deadline deadline,
+                                                 std::stop_token const& stop) {
+  Place place{*this, deadline};  // first: whatever happens, the next is to go on
+  agent_.start();
+  // Before it can be granted anything: a grant that finds nobody is taken for a dead waiter's.
+  Enlisted const enlisted{agent_, waiter, place.token()};
+  for (;;) {
+    // Queued without being able to hear, it would be passed over; so it asks, and joins when it is
+    // told it can hear.
+    if (auto lease = place.ask(agent_.listening())) {
+      if (lease->trusted(steady_clock::now())) {
+        agent_.settle(waiter, site_, lease);
+        place.settle();
+        if (options_.renew) agent_.renewals().keep(lease);
+        return lease;
+      }
+      // The answer took so long that the lease may be over. To ask again is to renew it.
+      if (steady_clock::now() < deadline && !stop.stop_requested()) continue;
+      return nullptr;
+    }
+    auto const& answer = place.answer();
+    agent_.expect(waiter, place.asked_at() + answer.left, answer.leads, answer.owner.empty());
+    for (bool asks = false; !asks;) {
+      switch (waiter.wait(deadline, stop)) {
+        case Waiter::Woken::to_look:
+          agent_.look(waiter, answer.owner);
+          break;
+        case Waiter::Woken::by_refusal:
+          throw *waiter.refusal();
+        case Waiter::Woken::by_deadline:
+        case Waiter::Woken::by_stop:
+          return nullptr;
+        default:
+          asks = true;
+      }
+    }
+  }
+}
+
+}  // namespace tandem::detail

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace tandem::detail {
+
+/// What a lock's token says about the process that made it; the value of a lock's key is a token.
+///
+///     <client>/<number>[k]/<pid>/<start>/<place>/<host>/<client name>
+///
+/// `place` is the boot of the kernel and the pid and time namespaces: within one place a pid and its
+/// start name one process for ever. Where /proc does not tell, `start` and `place` are "-", and
+/// nobody concludes anything from the pid.
+struct Identity {
+  std::string_view client;  ///< names the channel on which it is spoken to
+  std::string_view start;   ///< of the process, in clock ticks since boot
+  std::string_view place;
+  std::string_view host;
+  std::string_view name;  ///< Options::name
+  int pid = 0;
+
+  /// Empty for a stranger's value.
+  [[nodiscard]] static std::optional<Identity> of(std::string_view token) noexcept;
+};
+
+/// Where this process runs, as in its tokens; "-" where that cannot be known. Asks /proc: a child may
+/// run elsewhere than its parent, so it is not kept for longer than a process.
+[[nodiscard]] std::string own_place();
+
+/// When the process `pid` of this place began, as in its tokens; empty when it cannot be told.
+[[nodiscard]] std::string start_of(int pid);
+
+/// What follows `<client>/<number>` in all tokens of this process, which runs in `place`.
+[[nodiscard]] std::string own_identity(std::string_view place, std::string_view client_name);
+
+}  // namespace tandem::detail

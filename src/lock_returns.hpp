@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/events.hpp"
+#include "lock_keys.hpp"
+
+namespace tandem::detail {
+
+/// What is given back to the server in the background: what a caller could not, what is idle, and
+/// what a dead process held.
+///
+/// Threads: give_back from any; the rest on the event thread.
+class LockReturns {
+ public:
+  explicit LockReturns(Events& events) : events_{events} {}
+
+  /// Releases what `token` holds, or takes it out of the queue, as soon as the server can be reached;
+  /// asks again and again, ever more seldom, for `length` after the first answer, for what is in
+  /// doubt may be executed after it.
+  void give_back(std::shared_ptr<LockKeys const> keys, std::string token,
+                 std::chrono::milliseconds length);
+
+  void on_subscribed();
+  void serve(Deadline now);
+  [[nodiscard]] Deadline next();
+
+ private:
+  struct Item {
+    std::shared_ptr<LockKeys const> keys;
+    std::string token;
+    std::chrono::milliseconds length;
+    Deadline next{};
+    Deadline give_up = Deadline::max();
+    std::chrono::milliseconds pause{50};
+  };
+
+  void take_answer(std::string_view token, ReplyView const* reply);
+
+  Events& events_;
+  std::mutex mutex_{};
+  std::vector<Item> items_{};
+};
+
+}  // namespace tandem::detail

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <tandem/core/error.hpp>
+#include <tandem/core/options.hpp>
+
+namespace tandem::detail {
+
+struct Lease;
+struct LockKeys;
+
+/// One thread that waits for a lock: for another thread of its process, or, as the first of them,
+/// for the server. Lives on that thread's stack.
+///
+/// Threads: wait() is called by its own; the rest from any.
+class Waiter {
+ public:
+  explicit Waiter(std::shared_ptr<LockKeys const> keys) : keys_{std::move(keys)} {}
+
+  enum class Woken { to_ask, to_look, promoted, passed, by_refusal, by_deadline, by_stop };
+
+  /// Waits for something to do: ask the server (it was granted the lock, or told to, or it is time);
+  /// look after the holder, once; go to the server as the first of its process; or take the lease
+  /// that another thread passed on.
+  [[nodiscard]] Woken wait(Deadline deadline, std::stop_token const& stop);
+
+  void ask_now();
+  /// What the server answered: when to ask again, and when to look after the holder.
+  void expect(Deadline ask_at, Deadline look_at);
+  /// Not later than that, should it be set to later.
+  void ask_by(Deadline when);
+  void refuse(ServerError const& error);
+  void promote();
+  void pass(std::shared_ptr<Lease> lease);
+
+  [[nodiscard]] std::optional<ServerError> refusal() const;
+  [[nodiscard]] std::shared_ptr<Lease> take_lease();
+  [[nodiscard]] LockKeys const& keys() const noexcept { return *keys_; }
+
+ private:
+  template <class Change>
+  void change(Change&& change);
+
+  std::shared_ptr<LockKeys const> keys_;
+  mutable std::mutex mutex_{};
+  std::condition_variable_any changed_{};
+  bool ask_ = false;
+  bool promoted_ = false;
+  Deadline ask_at_ = Deadline::max();
+  Deadline look_at_ = Deadline::max();
+  std::shared_ptr<Lease> lease_{};
+  std::optional<ServerError> refusal_{};
+
+  friend class LockAgent;
+  // The agent's own, under its mutex.
+  std::string_view token_{};
+  bool leads_ = false;
+  bool left_free_ = false;    // for strangers, until it asks again
+  bool wanted_ = false;       // what it is about to be given is asked for already
+  bool told_to_ask_ = false;  // until it was answered the key is about to be changed by itself
+  Deadline look_there_ = Deadline::max();  // when the event thread looks after the holder ...
+  std::string owner_{};                    // ... if it was told who that is
+};
+
+}  // namespace tandem::detail
