@@ -66,7 +66,7 @@ class Hand {
 
   void turn() {
     auto const number = one_of(locks);
-    LockOptions const options{.lease = milliseconds{200 + one_of(301)}, .renew = one_of(3) > 0};
+    auto const options = some_options(number);
     Lock const lock{client_, names[static_cast<std::size_t>(number)], options};
     auto hold = acquire(lock, number);
     if (!hold) {
@@ -78,6 +78,19 @@ class Hand {
     stay(entry, *hold, options.lease, number);
     History::leave(entry);
     release(std::move(*hold), number);
+  }
+
+  /// Mostly those that the other threads here use as well: then they pass the lock on among
+  /// themselves.
+  LockOptions some_options(int number) {
+    LockOptions out{.lease = milliseconds{200 + (place_ * 61 + number * 97) % 301},
+                    .renew = place_ % 4 != 3};
+    if (out.renew && place_ % 2 == 0) out.linger = milliseconds{place_ * 5};
+    if (one_of(4) > 0) return out;
+    out.lease = milliseconds{200 + one_of(301)};
+    out.renew = one_of(3) > 0;
+    out.linger = milliseconds{out.renew && one_of(2) == 0 ? one_of(100) : 0};
+    return out;
   }
 
   std::optional<Hold> acquire(Lock const& lock, int number) {
