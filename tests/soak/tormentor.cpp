@@ -44,8 +44,13 @@ constexpr std::chrono::seconds stuck_after{90};
 constexpr std::chrono::seconds late_after{20};
 constexpr std::size_t faults_shown = 20;
 
-std::uint64_t system_microseconds() {
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+// A fence is the server's, of microseconds, and room for those of local hand-offs.
+constexpr std::uint64_t fences_in_a_microsecond = 2048;
+
+/// The lowest fence that a server can give from now on.
+std::uint64_t next_fence() {
+  return fences_in_a_microsecond *
+         static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
                                         std::chrono::system_clock::now().time_since_epoch())
                                         .count());
 }
@@ -192,7 +197,7 @@ class Tormentor {
     ++losses_;
     auto const down = History::now();
     server_.kill();
-    order_.data_lost(down, system_microseconds());
+    order_.data_lost(down, next_fence());
     std::filesystem::remove_all(std::filesystem::path{server_.folder()} / "appendonlydir");
     server_.restart();
   }

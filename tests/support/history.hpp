@@ -43,9 +43,9 @@ class HoldOrder {
  public:
   void add(PastHold hold) { waiting_.push_back(std::move(hold)); }
 
-  /// The server was down from `down` on, and came up without its data. `clock`: microseconds of the
-  /// system clock when it was dead. Fences follow that clock, so a lower one is of the time before,
-  /// whose holds nobody vouches for after `down`.
+  /// The server was down from `down` on, and came up without its data. `clock`: the fence
+  /// that belongs to the moment when it was dead. Fences follow the system's clock, so a lower one is
+  /// of the time before, whose holds nobody vouches for after `down`.
   void data_lost(std::int64_t down, std::uint64_t clock) { losses_.push_back({down, clock}); }
   /// Whether such a hold was of a server that lost its data.
   [[nodiscard]] bool is_lost(std::uint64_t fence) const {
