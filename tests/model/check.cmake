@@ -1,0 +1,96 @@
+# Looks at every state of a model of the lock.
+#   cmake -D spin=... -D cc=... -D model=handoff -D run=safety|liveness -D scratch=FOLDER
+#         [-D broken=A,B -D property=NAME] -P check.cmake
+# Without `broken` nothing may fail; with it, just that property must. To see how it fails:
+#   cd FOLDER && spin -t -p -g <what the last line of the output says>
+cmake_minimum_required(VERSION 3.25)
+set(source "${CMAKE_CURRENT_LIST_DIR}/${model}.pml")
+set(defines "")
+if(run STREQUAL "liveness")
+  list(APPEND defines -DLIVENESS)
+endif()
+if(broken)
+  string(REPLACE "," ";" broken "${broken}")
+  list(TRANSFORM broken PREPEND -DBREAK_)
+  list(APPEND defines ${broken})
+  foreach(define IN LISTS broken) # a misspelt one would break nothing
+    string(REGEX REPLACE "^-D" "" name "${define}")
+    set(known NO)
+    foreach(file IN ITEMS "${model}" client scripts)
+      file(STRINGS "${CMAKE_CURRENT_LIST_DIR}/${file}.pml" lines REGEX "^#ifn?def ${name}( |$)")
+      if(lines)
+        set(known YES)
+      endif()
+    endforeach()
+    if(NOT known)
+      message(FATAL_ERROR "${model}.pml knows no ${name}")
+    endif()
+  endforeach()
+endif()
+
+file(REMOVE_RECURSE "${scratch}")
+file(MAKE_DIRECTORY "${scratch}")
+set(optimise -O1)
+if(broken)
+  set(optimise -O0) # soon found, so compiling is what takes time
+endif()
+function(must what)
+  execute_process(COMMAND ${ARGN} WORKING_DIRECTORY "${scratch}"
+    RESULT_VARIABLE result OUTPUT_VARIABLE words ERROR_VARIABLE words)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${what} failed:\n${words}")
+  endif()
+  set(words "${words}" PARENT_SCOPE)
+endfunction()
+
+must("spin" "${spin}" ${defines} -a "${source}")
+if(run STREQUAL "liveness")
+  must("the C compiler" "${cc}" ${optimise} -w -DMEMLIM=2048 -DNFAIR=3 -o pan pan.c)
+  must("the search" ./pan -m1000000 -a -f) # acceptance cycles, weak fairness
+else()
+  must("the C compiler" "${cc}" ${optimise} -w -DMEMLIM=2048 -DSAFETY -DNOCLAIM -o pan pan.c)
+  must("the search" ./pan -m1000000)
+endif()
+
+# All of it was looked at?
+if(words MATCHES "max search depth too small|out of memory|reached -DMEMLIM|search not completed" AND NOT broken)
+  message(FATAL_ERROR "the model has become too large to look at as a whole:\n${words}")
+endif()
+if(NOT words MATCHES "errors: ([0-9]+)")
+  message(FATAL_ERROR "it is not known what came out:\n${words}")
+endif()
+set(errors "${CMAKE_MATCH_1}")
+set(failed "nothing")
+if(words MATCHES "acceptance cycle")
+  set(failed "SERVED")
+elseif(words MATCHES "invalid end state \\(")
+  set(failed "DEADLOCK")
+elseif(NOT errors EQUAL 0)
+  # The property stands as a comment behind its assertion.
+  execute_process(COMMAND "${spin}" -t -k "${model}.pml.trail" ${defines} "${source}" WORKING_DIRECTORY "${scratch}"
+    OUTPUT_VARIABLE trail ERROR_VARIABLE trail)
+  if(trail MATCHES "([a-z]+\\.pml):([0-9]+), Error: assertion violated")
+    set(line "${CMAKE_MATCH_2}")
+    file(READ "${CMAKE_CURRENT_LIST_DIR}/${CMAKE_MATCH_1}" text)
+    string(REPLACE ";" "," text "${text}") # what means something in a list of CMake's
+    string(REPLACE "\\" "/" text "${text}")
+    string(REPLACE "[" "(" text "${text}")
+    string(REPLACE "]" ")" text "${text}")
+    string(REPLACE "\n" ";" text "${text}")
+    math(EXPR line "${line} - 1")
+    list(GET text "${line}" text)
+    string(REGEX MATCH "/\\* ([A-Z_]+)" _ "${text}")
+    set(failed "${CMAKE_MATCH_1}")
+  endif()
+endif()
+
+if(NOT property)
+  set(property "nothing")
+endif()
+string(REGEX MATCH "[0-9.e+]+ states, stored" states "${words}")
+string(JOIN " " how -k "${model}.pml.trail" ${defines} "${source}")
+if(NOT failed STREQUAL property)
+  message(FATAL_ERROR "${model}.pml, ${run}: ${failed} fails, expected was ${property}; ${states}\n"
+    "cd ${scratch} && spin -t -p -g ${how}\n${words}")
+endif()
+message(STATUS "${model}.pml, ${run}: ${failed} fails, as expected; ${states}")
