@@ -101,10 +101,15 @@ int main(int argc, char** argv) try {
   note(report, report.uncontended, uncontended(contenders, socket, "any core", plan));
 
   table::print_contended_head(plan);
+  {
+    bench::OneCore const pinned{server.pid()};
+    note(report, report.contended,
+         contended(contenders, socket, {{.processes = 2}}, " on one core", plan));
+  }
   for (int const processes : plan.processes) {
     std::vector<Shape> shapes{{.processes = processes}};
     if (processes == 16) shapes.push_back({.processes = 1, .threads = 16});
-    note(report, report.contended, contended(contenders, socket, shapes, plan));
+    note(report, report.contended, contended(contenders, socket, shapes, "", plan));
   }
 
   table::print_crash_head();

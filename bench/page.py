@@ -104,7 +104,10 @@ def plot(path, title, cells, lines, looks, ticks=(1,)):
     # Text stays text, and the same figures give the same file.
     plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "tandem", "font.size": 9})
     callers = distinct(cell["callers"] for cell in cells)
-    places = distinct(cell["place"] for cell in cells if cell["callers"] > 1)
+    counts = {}
+    for cell in cells:
+        counts.setdefault(cell["place"], set()).add(cell["callers"])
+    places = [place for place in counts if len(counts[place]) > 1]
     figure, panels = plt.subplots(1, len(places), figsize=(12, 3.6), sharey=True)
     for panel, place in zip(panels, places):
         for contender in distinct(cell["contender"] for cell in cells):

@@ -120,8 +120,7 @@ def section(run):
 
 
 def plots(run, folder):
-    # Threads were measured with one number of them: no line.
-    cells = [cell for cell in with_callers(run["contended"]) if cell["threads"] == 1]
+    cells = with_callers(run["contended"])
     window = run["window_ms"]
     plot(folder / "lock_throughput.svg", f"acquisitions in {window} ms (median window)", cells,
          [(lambda cell: cell["per_window"], "-")], LOOKS, ticks=(1, 2, 5))

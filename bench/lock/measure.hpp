@@ -100,15 +100,18 @@ inline double idle_commands(Team& team, std::string const& socket,
          (team.shape().processes - 1);
 }
 
-inline std::string described(Shape shape, std::chrono::microseconds section) {
-  return fmt::format("{}, held {} ms", shape.threads == 1 ? "processes" : "threads of one process",
+inline std::string described(Shape shape, std::string const& where,
+                             std::chrono::microseconds section) {
+  return fmt::format("{}{}, held {} ms",
+                     shape.threads == 1 ? "processes" : "threads of one process", where,
                      std::chrono::milliseconds{section.count() / 1000}.count());
 }
 
-/// All contenders with so many callers, who are processes; or of a shape more in the same turns.
+/// All contenders with so many callers, of one shape or of several in the same turns. `where`: what
+/// is to be said of their cores.
 inline std::vector<Contended> contended(std::vector<Entrant> const& entrants,
                                         std::string const& socket, std::vector<Shape> const& shapes,
-                                        Plan const& plan) {
+                                        std::string const& where, Plan const& plan) {
   using std::chrono::microseconds;
   std::vector<std::unique_ptr<Team>> teams;
   for (auto const shape : shapes) {
@@ -134,7 +137,7 @@ inline std::vector<Contended> contended(std::vector<Entrant> const& entrants,
     summarise(bare, slices.back(), plan.window);
     for (std::size_t i = 0; i < contenders; ++i) {
       auto const shape = teams[i]->shape();
-      out.push_back({.place = described(shape, section),
+      out.push_back({.place = described(shape, where, section),
                      .shape = shape,
                      .section = section,
                      .contender = teams[i]->name(),
