@@ -73,6 +73,7 @@ struct Report {
     out.field("per_window", cell.per_window);
     out.field("wait_p50_us", cell.wait_p50);
     out.field("wait_p99_us", cell.wait_p99);
+    out.field("typical_wait_us", cell.typical_wait);
     out.field("hand_off_us", cell.hand_off);
     out.field("hand_off_in_round_trips", cell.hand_off_in_round_trips());
     out.field("handed_over", cell.handed_over);
