@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,8 +38,9 @@ struct Contended {
   double per_window = 0;  ///< acquisitions: median of the windows
   double wait_p50 = 0;    ///< microseconds from asking to holding
   double wait_p99 = 0;
-  /// The p50 of the caller in the middle, by their p50: who seldom gets the lock has few waits, and
-  /// hides behind the many of the lucky ones.
+  /// The wait in which a caller that waits finds itself at a random moment: half of all time spent
+  /// waiting is spent in waits that are longer. Who seldom gets the lock has few waits, and would
+  /// hide behind the many of the lucky ones.
   double typical_wait = 0;
   /// Microseconds at p50 from the beginning of a release until the next caller, which was waiting
   /// already, holds the lock. None where no waiter ever followed.
@@ -106,13 +108,21 @@ inline void summarise(Uncontended& cell, std::vector<Slice> const& slices,
   cell.cpu = cpu_per_acquisition(slices);
 }
 
+/// Half of the sum of all is in values that are greater.
+inline double median_by_time(std::vector<double> of) {
+  std::sort(of.begin(), of.end());
+  auto left = std::accumulate(of.begin(), of.end(), 0.0) / 2;
+  for (auto const each : of) {
+    if ((left -= each) <= 0) return each;
+  }
+  return 0;
+}
+
 inline void summarise(Contended& cell, std::vector<Slice> const& slices,
                       std::chrono::nanoseconds window) {
   std::vector<double> waits;
   std::vector<double> hand_offs;
-  auto const callers = static_cast<std::size_t>(cell.shape.callers());
-  std::vector<int> turns(callers);
-  std::vector<std::vector<double>> waits_of(callers);
+  std::vector<int> turns(static_cast<std::size_t>(cell.shape.callers()));
   std::size_t followed = 0;
   std::size_t changes = 0;
   for (auto const& slice : slices) {
@@ -122,7 +132,6 @@ inline void summarise(Contended& cell, std::vector<Slice> const& slices,
     Acquisition const* last = nullptr;
     for (auto const& each : order) {
       waits.push_back(microseconds(each.held - each.asked));
-      waits_of[static_cast<std::size_t>(each.caller)].push_back(waits.back());
       // Who was refused while the others went home has had no fair chance.
       if (each.held < std::chrono::nanoseconds{slice.length}.count())
         ++turns[static_cast<std::size_t>(each.caller)];
@@ -138,9 +147,7 @@ inline void summarise(Contended& cell, std::vector<Slice> const& slices,
       last = &each;
     }
   }
-  std::vector<double> medians;
-  for (auto& each : waits_of) medians.push_back(median(std::move(each)));
-  cell.typical_wait = median(std::move(medians));
+  cell.typical_wait = median_by_time(waits);
   cell.wait_p50 = median(waits);
   cell.wait_p99 = quantile(std::move(waits), 0.99);
   if (!hand_offs.empty()) cell.hand_off = median(std::move(hand_offs));

@@ -96,7 +96,7 @@ def section(run):
         "The best contender in each line, and by what factor it is before tandem; nothing where"
         " tandem is the best. By acquisitions in a window:",
         ahead(cells, "callers are", "per_window", max),
-        "By the typical caller's wait:",
+        "By the typical wait:",
         ahead(cells, "callers are", "typical_wait_us", min),
         "By the p99 of all waits:",
         ahead(cells, "callers are", "wait_p99_us", min),
@@ -125,7 +125,7 @@ def plots(run, folder):
     window = run["window_ms"]
     plot(folder / "lock_throughput.svg", f"acquisitions in {window} ms (median window)", cells,
          [(lambda cell: cell["per_window"], "-")], LOOKS, ticks=(1, 2, 5))
-    plot(folder / "lock_wait.svg", "wait for the lock, µs: the typical caller's p50 (whole lines),"
+    plot(folder / "lock_wait.svg", "wait for the lock, µs: the typical one (whole lines),"
          " p99 of all waits (dotted)", cells,
          [(lambda cell: cell["typical_wait_us"], "-"), (lambda cell: cell["wait_p99_us"], ":")],
          LOOKS)

@@ -47,7 +47,7 @@ inline void print(std::vector<Uncontended> const& group) {
 
 inline void print_contended_head(Plan const& plan) {
   fmt::print(
-      "\nAll want the same lock. Waits in us; \"typical\": p50 of the caller in the middle. "
+      "\nAll want the same lock. Waits in us; \"typical\": of who waits at a random moment. "
       "\"handed\":\nthe part of the acquisitions that were by another than the last; \"hand-off\": "
       "from a release\nto the next, who waits, in us and in bare round trips; \"fair\": fewest / "
       "most acquisitions of\na caller; \"idle/s\": commands per second of each that only waits\n"
