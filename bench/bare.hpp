@@ -1,9 +1,11 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <memory>
 #include <new>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -42,19 +44,38 @@ class Bare {
   static Bare over_tls(int, std::string const&) { throw std::logic_error{"hiredis has no TLS"}; }
 #endif
 
-  template <class... Words>
-  void command(Words const&... words) {
+  struct Free {
+    void operator()(redisContext* context) const { redisFree(context); }
+    void operator()(redisReply* reply) const { freeReplyObject(reply); }
+#ifdef TANDEM_BENCH_HIREDIS_SSL
+    void operator()(redisSSLContext* context) const { redisFreeSSLContext(context); }
+#endif
+  };
+  using Reply = std::unique_ptr<redisReply, Free>;
+
+  template <std::convertible_to<std::string_view>... Words>
+  Reply command(Words const&... words) {
     std::array<std::string_view, sizeof...(words)> const views{std::string_view{words}...};
-    std::array<char const*, sizeof...(words)> starts{};
-    std::array<std::size_t, sizeof...(words)> sizes{};
-    for (std::size_t i = 0; i < views.size(); ++i) {
-      starts[i] = views[i].data();
-      sizes[i] = views[i].size();
+    return command(std::span<std::string_view const>{views});
+  }
+
+  Reply command(std::span<std::string_view const> words) {
+    std::array<char const*, 16> starts{};
+    std::array<std::size_t, 16> sizes{};
+    if (words.size() > starts.size()) throw std::length_error{"a command of too many words"};
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      starts[i] = words[i].data();
+      sizes[i] = words[i].size();
     }
-    std::unique_ptr<redisReply, Free> const reply{static_cast<redisReply*>(redisCommandArgv(
-        context_.get(), static_cast<int>(views.size()), starts.data(), sizes.data()))};
-    if (reply == nullptr) throw std::runtime_error{std::string{"hiredis: "} + context_->errstr};
-    if (reply->type == REDIS_REPLY_ERROR) throw std::runtime_error{reply->str};
+    return checked(redisCommandArgv(context_.get(), static_cast<int>(words.size()), starts.data(),
+                                    sizes.data()));
+  }
+
+  /// What the server says unasked, as after MONITOR.
+  Reply next() {
+    void* reply = nullptr;
+    (void)redisGetReply(context_.get(), &reply);
+    return checked(reply);
   }
 
  private:
@@ -63,13 +84,12 @@ class Bare {
     if (context_->err != 0) throw std::runtime_error{std::string{"hiredis: "} + context_->errstr};
   }
 
-  struct Free {
-    void operator()(redisContext* context) const { redisFree(context); }
-    void operator()(redisReply* reply) const { freeReplyObject(reply); }
-#ifdef TANDEM_BENCH_HIREDIS_SSL
-    void operator()(redisSSLContext* context) const { redisFreeSSLContext(context); }
-#endif
-  };
+  Reply checked(void* answer) const {
+    Reply reply{static_cast<redisReply*>(answer)};
+    if (reply == nullptr) throw std::runtime_error{std::string{"hiredis: "} + context_->errstr};
+    if (reply->type == REDIS_REPLY_ERROR) throw std::runtime_error{reply->str};
+    return reply;
+  }
 
 #ifdef TANDEM_BENCH_HIREDIS_SSL
   std::unique_ptr<redisSSLContext, Free> tls_{};  // outlives the connection

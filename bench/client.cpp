@@ -16,33 +16,27 @@
 
 #include <fmt/format.h>
 
-#include <tandem/core/connection.hpp>
 #include <tandem/testing/redis_server.hpp>
 
 #include "arguments.hpp"
 #include "client/delay.hpp"
 #include "client/entrants.hpp"
-#include "client/machine.hpp"
 #include "client/measure.hpp"
-#include "client/one_core.hpp"
 #include "client/report.hpp"
 #include "client/table.hpp"
 #include "client/targets.hpp"
 #include "client/transport.hpp"
+#include "machine.hpp"
+#include "one_core.hpp"
+#include "server_version.hpp"
 #include "support/certificates.hpp"
+#include "verdict.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
 
 constexpr auto far = "1 ms each way";
-
-std::string version_of(tandem::testing::RedisServer const& server) {
-  auto const info = tandem::Connection{server.url()}.command("INFO", "server").as<std::string>();
-  std::string const name = "redis_version:";
-  auto const begin = info.find(name) + name.size();
-  return "redis-server " + info.substr(begin, info.find('\r', begin) - begin);
-}
 
 }  // namespace
 
@@ -70,11 +64,11 @@ int main(int argc, char** argv) try {
 
   bench::Report report{
       .machine = bench::Machine::now(),
-      .server = version_of(server),
+      .server = bench::server_version(server.url()),
       .plan = plan,
-      .entrants = bench::entrants({TANDEM_BENCH_PROGRAMS, TANDEM_BENCH_IOREDIS}, transports[0])};
-  fmt::print("{}; {}, {} cores, load average {:.2f}, {}\n", report.server, report.machine.processor,
-             report.machine.cores, report.machine.load, report.machine.kernel);
+      .entrants = bench::entrants({TANDEM_BENCH_PROGRAMS, TANDEM_BENCH_NODE_MODULES "/ioredis"},
+                                  transports[0])};
+  fmt::print("{}; {}\n", report.server, report.machine.text());
   for (auto const& each : report.entrants.present) fmt::print("{}: {}\n", each.name, each.version);
   for (auto const& why : report.entrants.absent) fmt::print("absent: {}\n", why);
   bench::table::print_head(plan.window);
@@ -96,7 +90,7 @@ int main(int argc, char** argv) try {
   for (auto const& transport : transports) {
     for (int const count : callers) measure(transport, count);
   }
-  bench::table::print_end(report.verdicts);
+  bench::print_missed(report.verdicts);
   if (json) report.json().save(*json);
 } catch (std::exception const& fault) {
   fmt::print(stderr, "{}\n", fault.what());

@@ -1,9 +1,14 @@
 // The parts of the benchmarks that could be wrong without anybody seeing it in their tables.
 
 #include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -20,7 +25,11 @@
 #include "client/system_calls.hpp"
 #include "client/targets.hpp"
 #include "json.hpp"
+#include "lock/cell.hpp"
+#include "lock/targets.hpp"
+#include "monitor.hpp"
 #include "quantile.hpp"
+#include "support/scratch_folder.hpp"
 
 namespace bench {
 namespace {
@@ -153,5 +162,133 @@ TEST(DelayTest, HoldsBytesBackBothWaysAndKeepsTheirOrder) {
   }
 }
 
+TEST(MonitorTest, TellsWhatClientsSendFromWhatScriptsDo) {
+  RedisServer const server;
+  auto connection = Bare::over_unix(server.socket_path());
+  Monitor monitor{server.socket_path()};
+  connection.command("SET", "a \"key\"", std::string_view{"\x01\r\n\\", 4});
+  connection.command("EVAL", "return redis.call('GET', KEYS[1])", "1", "k");
+  auto const heard = monitor.stop();
+  ASSERT_EQ(heard.size(), 3U);
+  EXPECT_FALSE(heard[0].by_script);
+  EXPECT_THAT(heard[0].words, ElementsAre("SET", "a \"key\"", std::string_view{"\x01\r\n\\", 4}));
+  EXPECT_FALSE(heard[1].by_script);
+  EXPECT_TRUE(heard[2].by_script);
+  EXPECT_THAT(heard[2].words, ElementsAre("GET", "k"));
+}
+
 }  // namespace
+
+namespace lock {
+namespace {
+
+// Microseconds, as a person writes a scene down.
+Acquisition turn(int caller, std::int64_t asked, std::int64_t held, std::int64_t leaving,
+                 std::int64_t released) {
+  return {caller, asked * 1000, held * 1000, leaving * 1000, released * 1000};
+}
+
+TEST(LockCellTest, AHandOffIsFromAReleaseToTheNextWhoWaitedAlready) {
+  Slice const slice{.length = 1ms,
+                    .acquisitions = {turn(1, 0, 130, 230, 240),     // waited for caller 0
+                                     turn(0, 0, 10, 100, 110),      //
+                                     turn(0, 500, 540, 600, 610),   // came when it was free
+                                     turn(0, 610, 640, 700, 710)},  // itself again
+                    .cpu_microseconds = 80};
+  Contended cell{.place = {}, .shape = {2}, .section = 0us, .contender = "any"};
+  summarise(cell, {slice}, 500us);
+  EXPECT_EQ(cell.hand_off, 30);
+  EXPECT_NEAR(cell.handed_over, 2 / 3., 1e-9);
+  EXPECT_NEAR(cell.fairness, 1 / 3., 1e-9);
+  EXPECT_EQ(cell.wait_p50, 30);
+  EXPECT_EQ(cell.typical_wait, 130);
+  EXPECT_EQ(cell.per_window, 2);
+  EXPECT_EQ(cell.cpu, 20);
+  EXPECT_EQ(cell.overlaps, 0U);
+}
+
+TEST(LockCellTest, TheTypicalWaitIsThatOfWhoWaitsAndNotOfAnAcquisition) {
+  EXPECT_EQ(median_by_time({1, 1, 1, 1, 1, 1, 50, 60}), 60);
+  EXPECT_EQ(median_by_time({30, 30, 30, 30}), 30);
+  EXPECT_EQ(median_by_time({}), 0);
+}
+
+TEST(LockCellTest, TwoHoldersAtOnceAreSeen) {
+  Slice const slice{.length = 1ms,
+                    .acquisitions = {turn(0, 0, 10, 100, 110), turn(1, 0, 90, 200, 210)}};
+  Contended cell{.place = {}, .shape = {2}, .section = 0us, .contender = "any"};
+  summarise(cell, {slice}, 500us);
+  EXPECT_EQ(cell.overlaps, 1U);
+}
+
+TEST(LockCellTest, WhoNeverGotItMakesItUnfairAndWhoGotItTooLateDoesNotMakeItFair) {
+  Slice const slice{.length = 1ms,
+                    .acquisitions = {turn(0, 0, 10, 20, 30), turn(1, 0, 1200, 1300, 1310)}};
+  Contended cell{.place = {}, .shape = {2}, .section = 0us, .contender = "any"};
+  summarise(cell, {slice}, 500us);
+  EXPECT_EQ(cell.fairness, 0);
+}
+
+TEST(LockTargetsTest, AreHeldAgainstTheCellsTheySpeakOf) {
+  auto const cell = [](char const* contender, Shape shape, double per_window) {
+    return Contended{.place = shape.threads > 1 ? "threads" : "processes",
+                     .shape = shape,
+                     .section = 0us,
+                     .contender = contender,
+                     .round_trip = 20,
+                     .per_window = per_window,
+                     .hand_off = 50,
+                     .fairness = 0.95,
+                     .commands = 3};
+  };
+  auto const said = [](std::vector<Contended> const& cells) {
+    std::vector<std::string> out;
+    for (auto const& verdict : targets::of(cells)) {
+      out.push_back(fmt::format("{} {:.2f} {}", verdict.what, verdict.figure, verdict.holds()));
+    }
+    return out;
+  };
+  auto const commands = "commands per acquisition 3.00 true";
+  auto const fairness = "fewest / most acquisitions of a caller 0.95 true";
+  EXPECT_THAT(said({cell(names::ours, {2}, 300)}),
+              ElementsAre(commands, fairness, "hand-off in round trips 2.50 true"));
+  EXPECT_THAT(said({cell(names::ours, {8}, 300), cell(names::red_mutex, {8}, 100)}),
+              ElementsAre(commands, fairness, "acquisitions / those of RedMutex 3.00 false"));
+  EXPECT_THAT(said({cell(names::ours, {16}, 300), cell(names::ours, {1, 16}, 3300)}),
+              ElementsAre(commands, fairness, commands, fairness,
+                          "acquisitions / those of as many processes 11.00 true"));
+}
+
+// The benchmark as a person starts it, but with those contenders only that need nothing else.
+TEST(LockBenchmarkTest, WritesAFigureForEveryContenderInEveryLine) {
+  tandem::support::ScratchFolder const scratch;
+  auto const file = scratch.path("lock.json");
+  auto const command = fmt::format(
+      "'{}' --quick --windows 2 --only \"tandem's scripts,tandem\" --json '{}' >/dev/null",
+      TANDEM_BENCH_LOCK, file);
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  std::ifstream stream{file};
+  std::string const json{std::istreambuf_iterator<char>{stream}, {}};
+  auto const count = [&json](std::string const& part) {
+    int out = 0;
+    for (auto at = json.find(part); at != std::string::npos; at = json.find(part, at + 1)) ++out;
+    return out;
+  };
+  // On one core and on any.
+  EXPECT_EQ(count("\"contender\": \"tandem's scripts\", \"p50_us\": "), 2);
+  EXPECT_EQ(count("\"contender\": \"tandem\", \"p50_us\": "), 2);
+  // 2 processes on one core and on any, 16 processes and 16 threads; with two sections each.
+  EXPECT_EQ(count("\"contender\": \"tandem\", \"round_trip_us\": "), 8);
+  EXPECT_EQ(count("\"processes\": 1, \"threads\": 16, "), 2);
+  EXPECT_EQ(count("\"overlaps\": 0}"), 8) << "two held a lock at once";
+  EXPECT_EQ(count("\"idle_commands_per_second\": null"), 2) << "of threads there is none";
+  EXPECT_EQ(count("\"pidfd_p50_ms\": "), 1);
+  EXPECT_EQ(count("\"p50_us\": 0,"), 0);
+  // Without contention two for each line. With it two for each; of processes, of two processes, of
+  // threads each one more. The crash.
+  EXPECT_EQ(count("\"holds\": "), 2 * 2 + 8 * 2 + 6 + 4 + 1 + 1);
+}
+
+}  // namespace
+}  // namespace lock
 }  // namespace bench

@@ -1,17 +1,16 @@
 #pragma once
 
 #include <chrono>
-#include <cstdlib>
-#include <stdexcept>
+#include <cstdint>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "answer.hpp"
 #include "client/contender.hpp"
-#include "client/process.hpp"
 #include "client/strace.hpp"
 #include "client/transport.hpp"
+#include "process.hpp"
 
 namespace bench {
 
@@ -31,23 +30,19 @@ class Program final : public Contender {
   /// Errors: std::runtime_error, here and later, with what it is sorry for.
   Program(std::vector<std::string> words, Transport const& to, int callers)
       : process_{call(std::move(words), to, callers), Process::Output::standard} {
-    version_ = answer();
+    version_ = Answer::from(process_).text();
   }
 
   [[nodiscard]] std::string const& version() const noexcept { return version_; }
 
   Slice run(std::chrono::milliseconds window) override {
     process_.say(std::to_string(window.count()));
-    auto const line = answer();
+    auto const answer = Answer::from(process_);
     Slice out;
-    out.in_window = static_cast<std::int64_t>(number(line, "in_window"));
-    out.took = std::chrono::duration<double>{number(line, "seconds")};
-    out.usage = {number(line, "cpu_us"), static_cast<std::int64_t>(number(line, "switches"))};
-    char const* at = after(line, "latencies_us") + 1;  // the bracket
-    for (char* end = nullptr; *at != ']'; at = *end == ',' ? end + 1 : end) {
-      out.latencies.push_back(std::strtof(at, &end));
-      if (end == at) throw std::runtime_error{version_ + " answered: " + line};
-    }
+    out.latencies = answer.numbers<float>("latencies_us");
+    out.in_window = static_cast<std::int64_t>(answer.number("in_window"));
+    out.took = std::chrono::duration<double>{answer.number("seconds")};
+    out.usage = {answer.number("cpu_us"), static_cast<std::int64_t>(answer.number("switches"))};
     return out;
   }
 
@@ -60,31 +55,12 @@ class Program final : public Contender {
   }
 
  private:
-  std::string answer() {
-    auto const line = process_.hear();
-    if (!line) throw std::runtime_error{"it ended without a word"};
-    constexpr std::string_view sorry = "sorry: ";
-    if (line->starts_with(sorry)) throw std::runtime_error{line->substr(sorry.size())};
-    return *line;
-  }
-
   static std::vector<std::string> call(std::vector<std::string> words, Transport const& to,
                                        int callers) {
     words.push_back(to.url());
     words.push_back(std::to_string(callers));
     if (to.is_tls()) words.push_back(to.authority);
     return words;
-  }
-
-  static char const* after(std::string const& line, std::string const& name) {
-    auto const quoted = "\"" + name + "\":";
-    auto const at = line.find(quoted);
-    if (at == std::string::npos) throw std::runtime_error{"no " + quoted + " in: " + line};
-    auto const start = line.find_first_not_of(' ', at + quoted.size());
-    return line.c_str() + (start == std::string::npos ? line.size() : start);
-  }
-  static double number(std::string const& line, std::string const& name) {
-    return std::strtod(after(line, name), nullptr);
   }
 
   Process process_;

@@ -5,10 +5,10 @@
 
 #include "client/cell.hpp"
 #include "client/entrants.hpp"
-#include "client/machine.hpp"
 #include "client/measure.hpp"
-#include "client/targets.hpp"
 #include "json.hpp"
+#include "machine.hpp"
+#include "verdict.hpp"
 
 namespace bench {
 
@@ -25,11 +25,7 @@ struct Report {
     Json out;
     out.object([&] {
       out.object("machine", [&] {
-        out.field("date", machine.date);
-        out.field("processor", machine.processor);
-        out.field("cores", machine.cores);
-        out.field("kernel", machine.kernel);
-        out.field("load_average", machine.load);
+        machine.add_to(out);
         out.field("server", server);
       });
       out.field("window_ms", plan.window.count());
@@ -49,7 +45,7 @@ struct Report {
         for (auto const& cell : cells) out.object([&] { add(out, cell); });
       });
       out.array("targets", [&] {
-        for (auto const& verdict : verdicts) out.object([&] { add(out, verdict); });
+        for (auto const& verdict : verdicts) out.object([&] { verdict.add_to(out); });
       });
     });
     return out;
@@ -67,15 +63,6 @@ struct Report {
     out.field("transfers", cell.transfers);
     out.field("waits", cell.waits);
     out.field("switches", cell.switches);
-  }
-  static void add(Json& out, Verdict const& verdict) {
-    out.field("what", verdict.what);
-    out.field("transport", verdict.transport);
-    out.field("callers", verdict.callers);
-    out.field("figure", verdict.figure);
-    out.field("limit", verdict.limit);
-    out.field("at_least", verdict.at_least);
-    out.field("holds", verdict.holds());
   }
 };
 

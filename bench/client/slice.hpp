@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "client/system_calls.hpp"
-#include "client/usage.hpp"
+#include "usage.hpp"
 
 namespace bench {
 

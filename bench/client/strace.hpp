@@ -10,8 +10,8 @@
 
 #include <sys/types.h>
 
-#include "client/process.hpp"
 #include "client/system_calls.hpp"
+#include "process.hpp"
 
 namespace bench {
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -9,20 +8,9 @@
 
 #include "client/cell.hpp"
 #include "client/entrants.hpp"
+#include "verdict.hpp"
 
 namespace bench {
-
-/// A target that tandem has set itself, and how far it was reached.
-struct Verdict {
-  std::string what;
-  std::string transport;
-  int callers;
-  double figure;  ///< to three decimals, as it is shown
-  double limit;
-  bool at_least;  ///< else: at most
-
-  [[nodiscard]] bool holds() const { return at_least ? figure >= limit : figure <= limit; }
-};
 
 /// Holds groups of cells against the targets. A group has the same transport and number of callers,
 /// and all contenders.
@@ -39,8 +27,7 @@ class Targets {
     auto const* const ours = find(group, names::ours);
     if (ours == nullptr) return out;
     auto const add = [&](std::string what, double figure, double limit, bool at_least) {
-      auto const shown = std::round(figure * 1000) / 1000;
-      out.push_back({std::move(what), ours->transport, ours->callers, shown, limit, at_least});
+      out.push_back({std::move(what), ours->transport, ours->callers, figure, limit, at_least});
     };
     auto const* const bare = find(group, names::bare);
     if (bare != nullptr && ours->callers == 1) {

@@ -12,6 +12,8 @@
 #include <fmt/format.h>
 #include <sys/utsname.h>
 
+#include "json.hpp"
+
 namespace bench {
 
 /// Where and when something was measured.
@@ -30,6 +32,17 @@ struct Machine {
     return {fmt::format("{:%Y-%m-%d %H:%M}", fmt::gmtime(std::time(nullptr))), processor_name(),
             std::thread::hardware_concurrency(),
             fmt::format("{} {}", system.sysname, system.release), load};
+  }
+
+  void add_to(Json& json) const {
+    json.field("date", date);
+    json.field("processor", processor);
+    json.field("cores", cores);
+    json.field("kernel", kernel);
+    json.field("load_average", load);
+  }
+  [[nodiscard]] std::string text() const {
+    return fmt::format("{}, {} cores, load average {:.2f}, {}", processor, cores, load, kernel);
   }
 
  private:

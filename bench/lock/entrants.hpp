@@ -1,0 +1,133 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "answer.hpp"
+#include "lock/libraries/classic.hpp"
+#include "lock/libraries/minimal.hpp"
+#include "lock/libraries/ping.hpp"
+#include "lock/libraries/tandem.hpp"
+#include "lock/libraries/tandem_scripts.hpp"
+#include "lock/library.hpp"
+#include "process.hpp"
+#ifdef TANDEM_BENCH_REDIS_PLUS_PLUS
+#include "lock/libraries/red_mutex.hpp"
+#endif
+
+namespace bench::lock {
+
+/// Names that the figures are compared by.
+namespace names {
+inline constexpr auto ours = "tandem";
+inline constexpr auto scripts = "tandem's scripts";
+inline constexpr auto minimal = "minimal scripts";
+inline constexpr auto classic = "classic";
+inline constexpr auto red_mutex = "RedMutex";
+inline constexpr auto redis_py = "python3-redis";
+inline constexpr auto redlock = "redlock";
+inline constexpr auto ping = "PING";
+}  // namespace names
+
+/// A lock that takes part, and how a process that uses it is called.
+struct Entrant {
+  std::string name;
+  std::vector<std::string> words;
+  bool waits = true;      ///< else it only knows a lock that is free
+  std::string version{};  ///< what such a process says of itself
+
+  [[nodiscard]] std::unique_ptr<Process> start(Task const& task) const {
+    auto call = words;
+    call.insert(call.end(), {task.socket, task.name, std::to_string(task.lease.count()),
+                             std::to_string(task.callers)});
+    return std::make_unique<Process>(std::move(call), Process::Output::standard);
+  }
+};
+
+/// All that were thought of: those that can run here, and why the others cannot.
+struct Entrants {
+  std::vector<Entrant> present{};
+  std::vector<std::string> absent{};  ///< a sentence each
+};
+
+/// The contenders that are written in C++, by name.
+inline std::unique_ptr<Library> make(std::string_view name, Task const& task) {
+  if (name == names::ours) return std::make_unique<TandemLock>(task, tandem::LockOptions{});
+  if (name == names::scripts) return std::make_unique<TandemScripts>(task);
+  if (name == names::minimal) return std::make_unique<Minimal>(task);
+  if (name == names::classic) return std::make_unique<Classic>(task);
+  if (name == names::ping) return std::make_unique<Ping>(task);
+#ifdef TANDEM_BENCH_REDIS_PLUS_PLUS
+  if (name == names::red_mutex) return std::make_unique<RedMutexes>(task);
+#endif
+  throw std::invalid_argument{"there is no contender '" + std::string{name} + "'"};
+}
+
+/// `programs`: the folder of worker.py and worker.js; `node_modules`: where npm puts packages;
+/// `only`: names of those that take part, separated by commas; empty: all.
+///
+/// Errors: std::invalid_argument for a name that is none.
+inline Entrants entrants(std::string const& programs, std::string const& node_modules,
+                         std::string const& socket, std::string const& only) {
+  auto const self = std::filesystem::read_symlink("/proc/self/exe").string();
+  auto const own = [&self](std::string const& name, bool waits) {
+    return Entrant{name, {self, "--work", name}, waits};
+  };
+  std::vector<Entrant> all{
+      own(names::scripts, false),
+      own(names::minimal, false),
+      own(names::ours, true),
+      own(names::classic, true),
+#ifdef TANDEM_BENCH_REDIS_PLUS_PLUS
+      own(names::red_mutex, true),
+#endif
+      // Debian's: its python3-redis is not seen by a python3 that somebody has put before it.
+      {names::redis_py, {"/usr/bin/python3", programs + "/worker.py"}},
+      {names::redlock, {"node", programs + "/worker.js", node_modules}},
+  };
+  if (!only.empty()) {
+    std::vector<Entrant> some;
+    std::istringstream words{only};
+    for (std::string name; std::getline(words, name, ',');) {
+      auto const found = std::find_if(all.begin(), all.end(),
+                                      [&](auto const& entrant) { return entrant.name == name; });
+      if (found == all.end()) throw std::invalid_argument{"there is no contender '" + name + "'"};
+      some.push_back(*found);
+    }
+    all = std::move(some);
+  }
+  Entrants out;
+  for (auto& entrant : all) {
+    try {
+      using namespace std::chrono_literals;
+      auto const process =
+          entrant.start({.socket = socket, .name = "trial", .lease = 10s, .callers = 1});
+      entrant.version = Answer::from(*process).text();
+      out.present.push_back(std::move(entrant));
+    } catch (std::runtime_error const& fault) {
+      out.absent.push_back(fmt::format("{} cannot be run: {}.", entrant.name, fault.what()));
+    }
+  }
+#ifndef TANDEM_BENCH_REDIS_PLUS_PLUS
+  out.absent.push_back("redis++ with its RedMutex is not installed: CMake found none.");
+#endif
+  return out;
+}
+
+/// Not a contender: what a bare round trip takes.
+inline Entrant ping() {
+  return {names::ping,
+          {std::filesystem::read_symlink("/proc/self/exe").string(), "--work", names::ping}};
+}
+
+}  // namespace bench::lock

@@ -1,0 +1,153 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "lock/cell.hpp"
+#include "lock/entrants.hpp"
+#include "lock/plan.hpp"
+#include "lock/team.hpp"
+#include "monitor.hpp"
+
+namespace bench::lock {
+
+/// The teams take turns in slices, in an order drawn anew for each round: so a stall of the machine
+/// meets all alike, and none always comes after the same other one. The slices of each team.
+inline std::vector<std::vector<Slice>> take_turns(std::vector<std::unique_ptr<Team>> const& teams,
+                                                  int slices, std::chrono::milliseconds length,
+                                                  std::chrono::microseconds section) {
+  // Warm: connections, scripts.
+  for (auto const& team : teams) (void)team->run(std::chrono::milliseconds{50}, section);
+  std::vector<std::vector<Slice>> out(teams.size());
+  std::vector<std::size_t> order(teams.size());
+  std::iota(order.begin(), order.end(), 0U);
+  std::minstd_rand random{1};
+  for (int round = 0; round < slices; ++round) {
+    std::shuffle(order.begin(), order.end(), random);
+    for (auto const i : order) out[i].push_back(teams[i]->run(length, section));
+  }
+  return out;
+}
+
+/// Fills in how many commands an acquisition takes, from a slice that is not timed.
+template <class Cell>
+void count_commands(Cell& cell, Team& team, std::string const& socket,
+                    std::chrono::milliseconds window, std::chrono::microseconds section) {
+  Monitor monitor{socket};
+  auto const slice = team.run(2 * window, section);
+  auto const heard = monitor.stop();
+  auto const by_scripts = std::count_if(heard.begin(), heard.end(),
+                                        [](auto const& command) { return command.by_script; });
+  auto const acquisitions =
+      static_cast<double>(std::max<std::size_t>(1, slice.acquisitions.size()));
+  cell.in_scripts = static_cast<double>(by_scripts) / acquisitions;
+  cell.commands =
+      (static_cast<double>(heard.size()) - static_cast<double>(by_scripts)) / acquisitions;
+}
+
+inline std::vector<Uncontended> uncontended(std::vector<Entrant> const& entrants,
+                                            std::string const& socket, std::string const& place,
+                                            Plan const& plan) {
+  std::vector<std::unique_ptr<Team>> teams;
+  for (auto const& entrant : entrants)
+    teams.push_back(std::make_unique<Team>(entrant, socket, plan.lease, Shape{1}));
+  auto const slices = take_turns(teams, plan.windows, plan.window, {});
+  std::vector<Uncontended> out;
+  for (std::size_t i = 0; i < teams.size(); ++i) {
+    out.push_back({.place = place, .contender = teams[i]->name()});
+    summarise(out.back(), slices[i], plan.window);
+    count_commands(out.back(), *teams[i], socket, plan.window, {});
+  }
+  return out;
+}
+
+/// Commands per second that each process of a team sends which waits while nothing happens.
+inline double idle_commands(Team& team, std::string const& socket,
+                            std::chrono::milliseconds length) {
+  auto const& holder = team.processes().front();
+  auto const others = [&](auto const& act) {
+    for (auto const& process : team.processes()) {
+      if (process != holder) act(*process);
+    }
+  };
+  holder->say("hold");
+  (void)Answer::from(*holder);
+  others([](Process const& process) { process.say("hold\nrelease"); });
+  // Until all of them wait and the first excitement is over.
+  std::this_thread::sleep_for(std::chrono::milliseconds{200});
+  Monitor monitor{socket};
+  std::this_thread::sleep_for(length);
+  auto const heard = monitor.stop();
+  holder->say("release");
+  (void)Answer::from(*holder);
+  others([](Process& process) {
+    (void)Answer::from(process);
+    (void)Answer::from(process);
+  });
+  auto const sent = std::count_if(heard.begin(), heard.end(),
+                                  [](auto const& command) { return !command.by_script; });
+  return static_cast<double>(sent) / std::chrono::duration<double>{length}.count() /
+         (team.shape().processes - 1);
+}
+
+inline std::string described(Shape shape, std::string const& where,
+                             std::chrono::microseconds section) {
+  return fmt::format("{}{}, held {} ms",
+                     shape.threads == 1 ? "processes" : "threads of one process", where,
+                     std::chrono::milliseconds{section.count() / 1000}.count());
+}
+
+/// All contenders with so many callers, of one shape or of several in the same turns. `where`: what
+/// is to be said of their cores.
+inline std::vector<Contended> contended(std::vector<Entrant> const& entrants,
+                                        std::string const& socket, std::vector<Shape> const& shapes,
+                                        std::string const& where, Plan const& plan) {
+  using std::chrono::microseconds;
+  std::vector<std::unique_ptr<Team>> teams;
+  for (auto const shape : shapes) {
+    for (auto const& entrant : entrants) {
+      if (entrant.waits)
+        teams.push_back(std::make_unique<Team>(entrant, socket, plan.lease, shape));
+    }
+  }
+  auto const contenders = teams.size();
+  // In the same rhythm as they: a server that was idle for a millisecond answers more slowly.
+  teams.push_back(std::make_unique<Team>(ping(), socket, plan.lease, Shape{1}));
+
+  std::vector<double> idle(contenders);
+  for (std::size_t i = 0; i < contenders; ++i) {
+    if (teams[i]->shape().processes > 1) idle[i] = idle_commands(*teams[i], socket, plan.idle);
+  }
+  std::vector<Contended> out;
+  for (auto const section : {microseconds{0}, microseconds{1000}}) {
+    auto const slices =
+        take_turns(teams, plan.slices(),
+                   plan.window * plan.windows_of_slice(shapes.front().callers()), section);
+    Contended bare{.place = {}, .shape = {1}, .section = section, .contender = names::ping};
+    summarise(bare, slices.back(), plan.window);
+    for (std::size_t i = 0; i < contenders; ++i) {
+      auto const shape = teams[i]->shape();
+      out.push_back({.place = described(shape, where, section),
+                     .shape = shape,
+                     .section = section,
+                     .contender = teams[i]->name(),
+                     .round_trip = bare.wait_p50});
+      summarise(out.back(), slices[i], plan.window);
+      count_commands(out.back(), *teams[i], socket, plan.window, section);
+      if (shape.processes > 1) out.back().idle = idle[i];
+    }
+  }
+  return out;
+}
+
+}  // namespace bench::lock
