@@ -14,6 +14,7 @@ using std::chrono::steady_clock;
 
 // How soon a renewal that failed is tried again.
 constexpr milliseconds retry_after{50};
+constexpr std::chrono::seconds look_in_after{1};
 
 }  // namespace
 
@@ -21,6 +22,7 @@ void LockRenewals::keep(std::shared_ptr<Lease> const& lease) {
   bool sooner = false;
   {
     std::lock_guard const guard{mutex_};
+    kept_at_ = steady_clock::now();
     if (lease->due) return;
     lease->renew_at = lease->valid_until.load() - lease->length + lease->length / 3;
     lease->due = lease->renew ? lease->renew_at : lease->valid_until.load();
@@ -45,7 +47,10 @@ void LockRenewals::forget(Lease& lease) {
 
 Deadline LockRenewals::next() {
   std::lock_guard const guard{mutex_};
-  return next_due_ = leases_.empty() ? Deadline::max() : leases_.begin()->when;
+  auto const look_in = kept_at_ + look_in_after;
+  next_due_ = leases_.empty() ? Deadline::max() : leases_.begin()->when;
+  if (look_in > steady_clock::now()) next_due_ = std::min(next_due_, look_in);
+  return next_due_;
 }
 
 void LockRenewals::serve(Deadline now) {
@@ -111,7 +116,11 @@ void LockRenewals::take_renewal(std::shared_ptr<Lease> const& lease, Deadline se
     lease->due.reset();
   }
   bool const answered = reply != nullptr && reply->kind() == ReplyKind::integer;
-  if (answered && reply->as<int>() == 1) {
+  if (now >= lease->valid_until.load()) {
+    // It ended before the answer came, and stays so: its token may hold again, by a late copy of the
+    // question that acquired it, with the fence of somebody who held since.
+    lease->lose(now);
+  } else if (answered && reply->as<int>() == 1) {
     lease->extend_from(sent);
     lease->renew_at = sent + lease->length / 3;
     reschedule(lease, lease->renew_at);

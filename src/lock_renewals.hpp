@@ -26,7 +26,8 @@ class LockRenewals {
   void forget(Lease& lease);
 
   void serve(Deadline now);
-  /// When to serve next. Whoever keeps one that is due sooner wakes the event thread.
+  /// When to serve next. Whoever keeps one that is due sooner wakes the event thread; so that who
+  /// locks again and again does not each time, it looks in a second after the last was kept.
   [[nodiscard]] Deadline next();
 
  private:
@@ -46,6 +47,7 @@ class LockRenewals {
   Events& events_;
   std::mutex mutex_{};
   std::set<Due> leases_{};
+  Deadline kept_at_{};  // the last one
   Deadline next_due_ = Deadline::max();  // what next() answered last
 };
 
