@@ -1,6 +1,7 @@
 #include "tandem/lock.hpp"
 
 #include <algorithm>
+#include <map>
 #include <stdexcept>
 #include <utility>
 
@@ -32,6 +33,23 @@ std::shared_ptr<detail::LockKeys const> keys_of(std::string_view name, LockOptio
   detail::LockKeys keys{name};
   keys.site = site_of(name, options);
   return std::make_shared<detail::LockKeys const>(std::move(keys));
+}
+
+/// Of lock/owner's answer; empty when nobody holds the lock.
+std::optional<Owner> read_owner(Reply const& reply) {
+  if (reply.size() == 0) return std::nullopt;
+  Owner out;
+  out.token = reply[0].as<std::string>();
+  out.waiters = reply[3].as<std::size_t>();
+  if (auto const left = reply[1].as<long long>(); left >= 0) out.lease_left = milliseconds{left};
+  auto const since = reply[2].as<long long>();
+  auto const who = detail::Identity::of(out.token);
+  if (since == 0 || !who) return out;  // a stranger's token says nothing
+  out.since = std::chrono::system_clock::time_point{milliseconds{since}};
+  out.pid = who->pid;
+  out.host = who->host;
+  out.client_name = who->name;
+  return out;
 }
 
 }  // namespace
@@ -82,20 +100,7 @@ std::optional<Hold> Lock::take(Wait wait, Deadline deadline, std::stop_token con
 std::optional<Owner> Lock::owner() const {
   auto& core = client_.core();
   auto const keys = keys_->all();
-  auto const reply = core.run(scripts::lock_owner, keys, {}, core.deadline());
-  if (reply.size() == 0) return std::nullopt;
-  Owner out;
-  out.token = reply[0].as<std::string>();
-  out.waiters = reply[3].as<std::size_t>();
-  if (auto const left = reply[1].as<long long>(); left >= 0) out.lease_left = milliseconds{left};
-  auto const since = reply[2].as<long long>();
-  auto const who = detail::Identity::of(out.token);
-  if (since == 0 || !who) return out;  // a stranger's token says nothing
-  out.since = std::chrono::system_clock::time_point{milliseconds{since}};
-  out.pid = who->pid;
-  out.host = who->host;
-  out.client_name = who->name;
-  return out;
+  return read_owner(core.run(scripts::lock_owner, keys, {}, core.deadline()));
 }
 
 std::vector<LockWaiter> Lock::waiters(std::size_t most) const {
@@ -117,6 +122,37 @@ std::vector<LockWaiter> Lock::waiters(std::size_t most) const {
     }
     out.push_back(std::move(each));
   }
+  return out;
+}
+
+std::vector<HeldLock> locks(Client const& client, std::string_view pattern) {
+  auto& core = client.core();
+  std::map<std::string, Owner> found;  // SCAN may name a key twice
+  std::string cursor = "0";
+  do {
+    CommandBuffer scan;
+    scan.add(std::initializer_list<Argument>{"SCAN", cursor, "MATCH", pattern, "COUNT", 1000,
+                                             "TYPE", "string"});
+    auto const page = core.ask(scan, core.deadline(), detail::Repeat::safe);
+    page.throw_if_error("SCAN");
+    cursor = page[0].as<std::string>();
+    auto const names = page[1].as<std::vector<std::string>>();
+    if (names.empty()) continue;
+    CommandBuffer ask;
+    for (auto const& name : names) {
+      detail::LockKeys const keys{name};
+      // The first one teaches the server the script, should it have forgotten it.
+      detail::add_script(ask, scripts::lock_owner, ask.count() > 0, keys.all(), {});
+    }
+    auto const answers = core.ask_all(ask, core.deadline());
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (answers[i].is_error()) continue;  // another kind of key by now
+      auto owner = read_owner(answers[i]);
+      if (owner && owner->since) found.insert_or_assign(names[i], *std::move(owner));
+    }
+  } while (cursor != "0");
+  std::vector<HeldLock> out;
+  for (auto& [name, owner] : found) out.push_back({name, std::move(owner)});
   return out;
 }
 

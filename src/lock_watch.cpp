@@ -36,6 +36,7 @@ ProcessWatch::ProcessWatch() noexcept {
 
 ProcessWatch::~ProcessWatch() {
   for (auto& slot : slots_) close(slot);
+  NoFork const until_closed;
   if (int const fd = epoll_.exchange(-1); fd >= 0) ::close(fd);
 }
 
@@ -48,6 +49,7 @@ void ProcessWatch::close_in_child(void* self) noexcept {
 }
 
 void ProcessWatch::close(Slot& slot) noexcept {
+  NoFork const until_closed;
   int const fd = slot.fd.exchange(-1);
   if (fd < 0) return;
   ::epoll_ctl(epoll_.load(), EPOLL_CTL_DEL, fd, nullptr);

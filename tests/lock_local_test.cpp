@@ -99,12 +99,20 @@ TEST_P(LockLocalTest, ProcessStandsInTheQueueOnceForAllItsThreads) {
   auto const holder = warm();
   auto const lock = warm();
   auto hold = std::make_optional(holder.acquire());
-  std::vector<std::unique_ptr<Waiting>> waiting;
-  for (int i = 0; i < 5; ++i) waiting.push_back(std::make_unique<Waiting>(lock));
-  scene_.await_waiters("orders", 1);
-  scene_.reset_count();
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 5; ++i) {
+    std::atomic<pid_t> id = 0;
+    threads.emplace_back([&] {
+      id = ::gettid();
+      id.notify_one();
+      EXPECT_TRUE(lock.try_acquire_for(support::long_enough));
+    });
+    id.wait(0);
+    ASSERT_TRUE(support::falls_asleep(id));
+  }
+  EXPECT_EQ(scene_.waiters("orders"), 1);
   hold.reset();
-  for (auto const& each : waiting) EXPECT_TRUE(each->get());
+  threads.clear();
   EXPECT_EQ(scene_.waiters("orders"), 0);
 }
 

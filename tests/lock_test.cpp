@@ -399,6 +399,28 @@ TEST_P(LockTest, WaitsGoOnAndLocksWorkAfterTheServerForgotItsScripts) {
 
 // ---- Who holds it ----
 
+TEST_P(LockTest, HeldLocksAreListedByTheirPattern) {
+  auto const client = scene_.client("billing");
+  EXPECT_TRUE(locks(client).empty());
+  std::vector<Hold> holds;
+  for (int i = 0; i < 30; ++i) {
+    holds.push_back(Lock{client, "order:" + std::to_string(i)}.acquire());
+    scene_.redis("SET", "text:" + std::to_string(i), "no lock");
+  }
+  auto const other = Lock{client, "report"}.acquire();
+  scene_.redis("SET", "order:stranger", "somebody", "PX", 60'000);
+  scene_.redis("HSET", "order:hash", "a", "b");
+
+  EXPECT_EQ(locks(client).size(), 31U);
+  auto const orders = locks(client, "order:*");
+  ASSERT_EQ(orders.size(), 30U);
+  EXPECT_EQ(orders.front().name, "order:0");
+  EXPECT_EQ(orders.front().owner.client_name, "billing");
+  EXPECT_EQ(orders.front().owner.pid, ::getpid());
+  holds.clear();
+  EXPECT_EQ(locks(client).size(), 1U);
+}
+
 TEST_P(LockTest, WaitersAreListedWithTheirProcessClientAndAge) {
   EXPECT_TRUE(ours_.waiters().empty());
   auto const hold = ours_.try_acquire();

@@ -104,9 +104,11 @@ TEST(ScriptsTest, EveryNameIsItsOwn) {
   }
 }
 
-TEST(ScriptsTest, NoneNamesAKeyOutsideKeys) {
-  for (auto const& each : scripts::all)
-    EXPECT_THAT(strange_keys(each.script.source()), IsEmpty()) << each.name;
+TEST(ScriptsTest, NoneNamesAKeyOutsideKeysButThoseThatSaySo) {
+  for (auto const& each : scripts::all) {
+    bool const says_so = each.script.source().find("\n-- beyond: KEYS, ") != std::string_view::npos;
+    EXPECT_THAT(strange_keys(each.script.source()), SizeIs(says_so ? 1 : 0)) << each.name;
+  }
 }
 
 TEST(ScriptsTest, KeyOutsideKeysIsNoticed) {
