@@ -239,7 +239,7 @@ std::shared_ptr<Lease> Acquisition::stand_in_line(Wait const& wait, bool& first)
         break;
       case Waiter::Woken::to_check:
         try {
-          wait.deadlock.look();
+          wait.deadlock.look(wait.deadline);
         } catch (Deadlock const&) {
           if (site_->leave_line(waiter)) throw;
         }
@@ -281,7 +281,7 @@ std::shared_ptr<Lease> Acquisition::go_to_server(Wait const& wait) {
           agent_.look(waiter, answer.owner);
           break;
         case Waiter::Woken::to_check:
-          wait.deadlock.look();
+          wait.deadlock.look(wait.deadline);
           break;
         case Waiter::Woken::by_refusal:
           throw *waiter.refusal();

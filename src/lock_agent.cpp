@@ -167,9 +167,13 @@ void LockAgent::tell_when_to_check(std::string const& wait, Waiter& waiter) {
   waits_.insert_or_assign(wait, &waiter);
 }
 
-void LockAgent::stop_telling(std::string const& wait) {
-  std::lock_guard const guard{mutex_};
-  waits_.erase(wait);
+void LockAgent::wait_is_over(std::string const& wait, std::string key, std::string field) {
+  {
+    std::lock_guard const guard{mutex_};
+    waits_.erase(wait);
+    taken_back_.emplace_back(std::move(key), std::move(field));
+  }
+  events_.wake();
 }
 
 void LockAgent::give_back_later(std::shared_ptr<LockKeys const> keys, std::string token,
@@ -288,6 +292,7 @@ Deadline LockAgent::on_time(Deadline now) {
   look_after_holders(now);
   give_up_idle(now);
   returns_.serve(now);
+  take_back_waits();
 
   std::lock_guard const guard{mutex_};
   next_due_ = std::min(renewals_.next(), returns_.next());
@@ -362,6 +367,20 @@ bool LockAgent::track(LockKeys const& keys, std::string token) {
     with_waiter(token, [&](Waiter& waiter) { waiter.ask_by(end + after_lease); });
   });
   return true;
+}
+
+/// Where the server is away it forgets them by itself.
+void LockAgent::take_back_waits() {
+  std::vector<std::pair<std::string, std::string>> over;
+  {
+    std::lock_guard const guard{mutex_};
+    over.swap(taken_back_);
+  }
+  for (auto const& [key, field] : over) {
+    CommandBuffer forget;
+    forget.add(std::initializer_list<Argument>{"HDEL", key, field});
+    (void)events_.send(forget, nullptr);
+  }
 }
 
 void LockAgent::on_wanted(std::string_view token) {

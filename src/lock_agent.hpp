@@ -80,7 +80,8 @@ class LockAgent final : public EventListener {
   /// Names a wait; to be told by others when it should look for a deadlock.
   [[nodiscard]] std::string fresh_wait();
   void tell_when_to_check(std::string const& wait, Waiter& waiter);
-  void stop_telling(std::string const& wait);
+  /// Takes back what was said of it, in the background: `field` of the hash `key`.
+  void wait_is_over(std::string const& wait, std::string key, std::string field);
 
   [[nodiscard]] LockRenewals& renewals() noexcept { return renewals_; }
   /// Starts the event thread for it.
@@ -113,6 +114,7 @@ class LockAgent final : public EventListener {
 
   void watch_holder(std::shared_ptr<LockKeys const> const& keys, std::string owner);
   void look_after_holders(Deadline now);
+  void take_back_waits();
   void give_up(Site& site);
   void give_up_idle(Deadline now);
   void give_back_idle(Lease& lease);
@@ -142,6 +144,7 @@ class LockAgent final : public EventListener {
   std::unordered_map<std::string_view, Waiter*> waiters_{};
   std::unordered_map<std::string, Watched> watched_{};  // by the lock's key
   std::unordered_map<std::string, Waiter*> waits_{};    // those that may be part of a deadlock
+  std::vector<std::pair<std::string, std::string>> taken_back_{};  // keys and fields of others
   std::vector<Lingering> lingering_{};
   Deadline next_due_ = Deadline::max();  // what on_time answered last
 

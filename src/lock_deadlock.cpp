@@ -18,6 +18,8 @@ using std::chrono::steady_clock;
 // Between the two looks at a circle: long against the moment in which a release is on its way.
 constexpr milliseconds second_look{100};
 constexpr seconds longest_pause{16};
+// A stop request waits for it.
+constexpr milliseconds longest_look{200};
 // What a process that died has said is forgotten after this.
 constexpr seconds remembered{60};
 // A chain of waits that is longer is not followed to its end.
@@ -94,24 +96,17 @@ DeadlockCheck::DeadlockCheck(Core& core, LockAgent& agent, Waiter& waiter, milli
 }
 
 DeadlockCheck::~DeadlockCheck() {
-  if (id_.empty()) return;
-  agent_.stop_telling(id_);
-  try {
-    CommandBuffer forget;
-    forget.add(std::initializer_list<Argument>{"HDEL", key_of(agent_.id()), thread_});
-    core_.post(forget);
-  } catch (std::exception const&) {
-    // It expires.
-  }
+  if (!id_.empty()) agent_.wait_is_over(id_, key_of(agent_.id()), thread_);
 }
 
-void DeadlockCheck::look() {
+void DeadlockCheck::look(Deadline deadline) {
   auto const held = agent_.held_by(this_thread_number());
   if (held.empty())
     return;  // nobody can be waiting for this thread, which is not going to hold more
+  auto const until = std::min(deadline, steady_clock::now() + longest_look);
   try {
-    publish(held);
-    auto const circle = find();
+    publish(held, until);
+    auto const circle = find(until);
     auto const signature = circle ? circle->signature() : std::string{};
     bool const real = circle && signature == seen_;
     if (real && circle->victim().id == id_) throw Deadlock{circle->in_words()};
@@ -119,7 +114,7 @@ void DeadlockCheck::look() {
       CommandBuffer tell;
       tell.add(std::initializer_list<Argument>{"PUBLISH", "tandem:" + circle->victim().client,
                                                "check " + circle->victim().id});
-      core_.post(tell);
+      (void)core_.ask(tell, until, Repeat::safe);
     }
     pause_ = circle && !real ? second_look : std::min<milliseconds>(2 * pause_, longest_pause);
     if (circle && real) pause_ = std::max<milliseconds>(pause_, seconds{1});
@@ -132,7 +127,7 @@ void DeadlockCheck::look() {
   waiter_.check_at(steady_clock::now() + pause_);
 }
 
-void DeadlockCheck::publish(std::vector<LockAgent::Held> const& held) {
+void DeadlockCheck::publish(std::vector<LockAgent::Held> const& held, Deadline until) {
   if (id_.empty()) {
     id_ = agent_.fresh_wait();
     agent_.start();
@@ -149,21 +144,22 @@ void DeadlockCheck::publish(std::vector<LockAgent::Held> const& held) {
   CommandBuffer commands;
   commands.add(std::initializer_list<Argument>{"HSET", key, thread_, record});
   commands.add(std::initializer_list<Argument>{"PEXPIRE", key, milliseconds{remembered}.count()});
-  for (auto const& reply : core_.ask_all(commands, core_.deadline())) reply.throw_if_error(key);
+  for (auto const& reply : core_.ask_all(commands, until)) reply.throw_if_error(key);
 }
 
 /// Who holds `lock`, if that one has said that it waits.
-std::optional<DeadlockCheck::Member> DeadlockCheck::holder_of(std::string const& lock) const {
+std::optional<DeadlockCheck::Member> DeadlockCheck::holder_of(std::string const& lock,
+                                                              Deadline until) const {
   CommandBuffer get;
   get.add(std::initializer_list<Argument>{"GET", lock});
-  auto const owner = core_.ask(get, core_.deadline(), Repeat::safe);
+  auto const owner = core_.ask(get, until, Repeat::safe);
   if (owner.kind() != ReplyKind::text) return std::nullopt;
   auto const token = owner.as<std::string>();
   auto const who = Identity::of(token);
   if (!who) return std::nullopt;
   CommandBuffer waits;
   waits.add(std::initializer_list<Argument>{"HGETALL", key_of(who->client)});
-  auto const all = core_.ask(waits, core_.deadline(), Repeat::safe);
+  auto const all = core_.ask(waits, until, Repeat::safe);
   all.throw_if_error("HGETALL");
   for (std::size_t i = 0; i + 1 < all.size(); i += 2) {
     auto rest = all[i + 1].as<std::string_view>();
@@ -183,11 +179,11 @@ std::optional<DeadlockCheck::Member> DeadlockCheck::holder_of(std::string const&
 }
 
 /// Follows the edges from this thread, until one leads back to it.
-std::optional<DeadlockCheck::Circle> DeadlockCheck::find() const {
+std::optional<DeadlockCheck::Circle> DeadlockCheck::find(Deadline until) const {
   Circle out;
   auto lock = waiter_.keys().lock;
   for (int i = 0; i < longest_chain; ++i) {
-    auto next = holder_of(lock);
+    auto next = holder_of(lock, until);
     if (!next) return std::nullopt;
     out.members.push_back(std::move(*next));
     auto const& last = out.members.back();

@@ -31,16 +31,17 @@ class DeadlockCheck {
   DeadlockCheck(DeadlockCheck const&) = delete;
   DeadlockCheck& operator=(DeadlockCheck const&) = delete;
 
-  /// Called when it is time. Throws Deadlock where this thread is the one to give up.
-  void look();
+  /// Called when it is time; takes 200 ms at most, and no longer than to `deadline`. Throws Deadlock
+  /// where this thread is the one to give up.
+  void look(Deadline deadline);
 
  private:
   struct Member;
   struct Circle;
 
-  void publish(std::vector<LockAgent::Held> const& held);
-  [[nodiscard]] std::optional<Circle> find() const;
-  [[nodiscard]] std::optional<Member> holder_of(std::string const& lock) const;
+  void publish(std::vector<LockAgent::Held> const& held, Deadline until);
+  [[nodiscard]] std::optional<Circle> find(Deadline until) const;
+  [[nodiscard]] std::optional<Member> holder_of(std::string const& lock, Deadline until) const;
 
   Core& core_;
   LockAgent& agent_;

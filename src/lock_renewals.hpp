@@ -47,7 +47,7 @@ class LockRenewals {
   Events& events_;
   std::mutex mutex_{};
   std::set<Due> leases_{};
-  Deadline kept_at_{};  // the last one
+  Deadline kept_at_{};                   // the last one
   Deadline next_due_ = Deadline::max();  // what next() answered last
 };
 

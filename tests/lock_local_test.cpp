@@ -198,11 +198,21 @@ TEST_P(LockLocalTest, LineGoesOnWhenTheLeaseIsLost) {
 }
 
 TEST_P(LockLocalTest, LineGoesOnAtOnceWhenTheLossBecomesKnown) {
-  Lock const lock = warm({.lease = 3s});
+  Lock const lock = warm({.lease = 1h});
   auto const hold = lock.acquire();
-  Waiting next{lock};
-  scene_.redis("DEL", "orders");  // which the renewal finds out, after a second
-  EXPECT_TRUE(next.get());
+  std::atomic<pid_t> id = 0;
+  std::optional<Hold> mine;
+  std::jthread next{[&] {
+    id = ::gettid();
+    id.notify_one();
+    mine = lock.try_acquire_for(support::long_enough);
+  }};
+  id.wait(0);
+  ASSERT_TRUE(support::falls_asleep(id));
+  scene_.redis("DEL", "orders");
+  EXPECT_THROW(hold.commit([](Transaction& tx) { tx.queue("PING"); }), LockLost);
+  next.join();
+  EXPECT_TRUE(mine);
   EXPECT_FALSE(hold.held());
 }
 

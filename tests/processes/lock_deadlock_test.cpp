@@ -159,6 +159,22 @@ TEST_F(LockDeadlockTest, WhatWasSaidIsTakenBackWhenTheWaitIsOver) {
   EXPECT_TRUE(eventually([&] { return scene_.redis("KEYS", "tandem:waits:*").size() == 0U; }));
 }
 
+TEST_F(LockDeadlockTest, LookingForACircleDoesNotOutliveTheDeadlineOfTheCall) {
+  auto const client = scene_.client();
+  auto const hold = Lock{scene_.client(), "a"}.acquire();
+  auto const mine = Lock{client, "b"}.acquire();
+  std::jthread silence{[&] {
+    scene_.await_waiters("a", 1);
+    scene_.server.pause();
+  }};
+  auto const begun = std::chrono::steady_clock::now();
+  // The server takes 2 s not to answer.
+  EXPECT_FALSE((Lock{client, "a", {.deadlock_after = 300ms}}.try_acquire_for(500ms)));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 1500ms);
+  silence.join();
+  scene_.server.resume();
+}
+
 TEST_F(LockDeadlockTest, CircleIsLeftAloneWhenAskedNotToLook) {
   auto const client = scene_.client();
   Lock const lock{client, "orders", {.deadlock_after = 0ms}};
