@@ -170,7 +170,7 @@ Acquisition::Acquisition(Core& core, std::shared_ptr<LockKeys const> keys,
                                  .linger = options.linger})} {}
 
 std::shared_ptr<Lease> Acquisition::try_once() {
-  auto const entry = site_->enter(steady_clock::now(), nullptr);
+  auto entry = site_->enter(steady_clock::now(), nullptr);
   if (entry.as == Site::Entry::As::holder) return held(std::move(entry.lease));
   if (entry.as == Site::Entry::As::occupied) return nullptr;
   Waiter waiter{keys_};
