@@ -84,6 +84,7 @@ TEST_F(LockCrashTest, KilledHolderIsFollowedAtOnceWithAHigherFence) {
     auto const before = fence();
     Waiting later{lock()};
     scene_.await_waiters("orders", 1);
+    scene_.await_tracking();  // it has looked, and saw it alive
     ::kill(first->pid(), SIGKILL);
     auto const hold = later.get();  // long before the lease ends
     ASSERT_TRUE(hold);
