@@ -212,9 +212,8 @@ TEST(CommitAfterAPauseTest, WritesOfAHolderThatWasStoppedPastItsLeaseAreRefused)
   support::Forked holder{[&]() -> std::string {
     Lock const lock{scene.client(), "orders", {.lease = 1s}};
     auto hold = lock.acquire();
-    scene.redis("SET", "held", 1);
     // In the middle of a section: it does not look at the clock before it writes.
-    while (!scene.exists("go on")) std::this_thread::sleep_for(1ms);
+    ::raise(SIGSTOP);
     try {
       hold.commit([](Transaction& tx) { tx.queue("SET", "order", "old"); });
       return "committed";
@@ -222,13 +221,10 @@ TEST(CommitAfterAPauseTest, WritesOfAHolderThatWasStoppedPastItsLeaseAreRefused)
       return hold.release() == Release::taken_over ? "refused, taken over" : "refused";
     }
   }};
-  ASSERT_TRUE(eventually([&] { return scene.exists("held"); }));
-  ::kill(holder.pid(), SIGSTOP);
   ASSERT_TRUE(eventually([&] { return support::ProcessFacts{holder.pid()}.state() == 'T'; }));
   auto const hold = Lock{scene.client(), "orders"}.try_acquire_for(support::long_enough);
   ASSERT_TRUE(hold);
   hold->commit([](Transaction& tx) { tx.queue("SET", "order", "new"); });
-  scene.redis("SET", "go on", 1);
   ::kill(holder.pid(), SIGCONT);
   EXPECT_EQ(holder.told(), "refused, taken over");
   EXPECT_EQ(scene.value("order"), "new");
