@@ -60,11 +60,11 @@ class Acquisition::Enlisted {
 /// its end hands it to the next thread in the line, or leaves the queue.
 class Acquisition::Place {
  public:
-  Place(Acquisition& owner, Deadline deadline)
-      : owner_{owner}, deadline_{deadline}, token_{owner.site_->take_token()} {
-    queued_ = !token_.empty();
-    if (!queued_) token_ = owner.agent_.fresh_token(owner.options_.linger.count() > 0);
-  }
+  Place(Acquisition& owner, Deadline deadline) noexcept
+      : owner_{owner},
+        deadline_{deadline},
+        token_{owner.site_->take_token()},
+        queued_{!token_.empty()} {}
   ~Place() {
     if (settled_) return;
     if (!owner_.site_->go_on(queued_ ? token_ : std::string{})) leave();
@@ -73,6 +73,10 @@ class Acquisition::Place {
   Place(Place const&) = delete;
   Place& operator=(Place const&) = delete;
 
+  /// Its own, unless one was left to it.
+  void choose_token() {
+    if (!queued_) token_ = owner_.agent_.fresh_token(owner_.options_.linger.count() > 0);
+  }
   [[nodiscard]] std::string_view token() const noexcept { return token_; }
   [[nodiscard]] Answer const& answer() const noexcept { return answer_; }
   [[nodiscard]] Deadline asked_at() const noexcept { return asked_at_; }
@@ -89,7 +93,7 @@ class Acquisition::Place {
   Acquisition& owner_;
   Deadline deadline_;
   std::string token_;
-  bool queued_ = false;
+  bool queued_;
   bool settled_ = false;
   Answer answer_{};
   Deadline asked_at_{};
@@ -170,11 +174,13 @@ Acquisition::Acquisition(Core& core, std::shared_ptr<LockKeys const> keys,
                                  .linger = options.linger})} {}
 
 std::shared_ptr<Lease> Acquisition::try_once() {
+  if (auto lease = site_->take_idle(steady_clock::now())) return held(std::move(lease));
+  Waiter waiter{keys_};  // before it is first: this may fail, and the next would wait for ever
   auto entry = site_->enter(steady_clock::now(), nullptr);
   if (entry.as == Site::Entry::As::holder) return held(std::move(entry.lease));
   if (entry.as == Site::Entry::As::occupied) return nullptr;
-  Waiter waiter{keys_};
   Place place{*this, Deadline::max()};  // first: whatever happens, the next is to go on
+  place.choose_token();
   if (entry.lease) bring_back(*entry.lease);
   if (options_.renew) agent_.start();
   Enlisted const enlisted{agent_, waiter, place.token()};
@@ -187,13 +193,12 @@ std::shared_ptr<Lease> Acquisition::try_once() {
 }
 
 std::shared_ptr<Lease> Acquisition::wait(Deadline deadline, std::stop_token const& stop) {
-  auto entry = site_->enter(steady_clock::now(), nullptr);
-  if (entry.as == Site::Entry::As::holder) return held(std::move(entry.lease));
-  Waiter waiter{keys_};
-  if (entry.as == Site::Entry::As::occupied) entry = site_->enter(steady_clock::now(), &waiter);
-  if (entry.as == Site::Entry::As::holder) return held(std::move(entry.lease));
+  if (auto lease = site_->take_idle(steady_clock::now())) return held(std::move(lease));
+  Waiter waiter{keys_};  // as above
   DeadlockCheck deadlock{core_, agent_, waiter, options_.deadlock_after};
   Wait const wait{waiter, deadlock, deadline, stop};
+  auto entry = site_->enter(steady_clock::now(), &waiter);
+  if (entry.as == Site::Entry::As::holder) return held(std::move(entry.lease));
   if (entry.as == Site::Entry::As::occupied) {
     bool first = false;
     auto lease = stand_in_line(wait, first);
@@ -256,6 +261,7 @@ std::shared_ptr<Lease> Acquisition::stand_in_line(Wait const& wait, bool& first)
 std::shared_ptr<Lease> Acquisition::go_to_server(Wait const& wait) {
   auto& waiter = wait.waiter;
   Place place{*this, wait.deadline};  // first: whatever happens, the next is to go on
+  place.choose_token();
   agent_.start();
   // Before it can be granted anything: a grant that finds nobody is taken for a dead waiter's.
   Enlisted const enlisted{agent_, waiter, place.token()};

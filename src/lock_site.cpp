@@ -10,6 +10,16 @@ bool Site::may_keep(Lease const& lease, Deadline now) const {
          lease.valid_until.load() - now >= lease.length / 3;
 }
 
+bool Site::may_take_idle(Deadline now) const { return lease_ && idle_ && may_keep(*lease_, now); }
+
+std::shared_ptr<Lease> Site::take_idle(Deadline now) {
+  std::lock_guard const guard{mutex_};
+  if (!may_take_idle(now)) return nullptr;
+  idle_ = false;
+  lease_->begin_next_hold();
+  return lease_;
+}
+
 Site::Entry Site::enter(Deadline now, Waiter* waiter) {
   std::lock_guard const guard{mutex_};
   if (lease_ && !lease_->trusted(now)) {
@@ -17,7 +27,7 @@ Site::Entry Site::enter(Deadline now, Waiter* waiter) {
     idle_ = false;
   }
   if (lease_ && idle_) {
-    if (!may_keep(*lease_, now)) {
+    if (!may_take_idle(now)) {
       someone_is_first_ = true;
       return {Entry::As::first, end_idle()};
     }

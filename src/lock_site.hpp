@@ -37,6 +37,8 @@ class Site : public std::enable_shared_from_this<Site> {
     std::shared_ptr<Lease>
         lease{};  // of a holder; of the first: an idle one to be given back before
   };
+  /// Takes an idle lease, if there is one that may be kept.
+  [[nodiscard]] std::shared_ptr<Lease> take_idle(Deadline now);
   /// Takes an idle lease, or goes first where nobody else does. Occupied: somebody is there; with a
   /// `waiter` that stands in the line now.
   [[nodiscard]] Entry enter(Deadline now, Waiter* waiter);
@@ -76,6 +78,7 @@ class Site : public std::enable_shared_from_this<Site> {
   [[nodiscard]] Bounds const& bounds() const noexcept { return bounds_; }
 
  private:
+  [[nodiscard]] bool may_take_idle(Deadline now) const;
   [[nodiscard]] bool may_keep(Lease const& lease, Deadline now) const;
   [[nodiscard]] std::shared_ptr<Lease> end_idle();
 
