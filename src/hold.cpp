@@ -8,9 +8,8 @@
 #include <fmt/core.h>
 
 #include "core/core.hpp"
-#include "lock_agent.hpp"
-#include "lock_release.hpp"
-#include "scripts.hpp"
+#include "locking/agent.hpp"
+#include "locking/release.hpp"
 
 namespace tandem {
 namespace {
@@ -73,7 +72,7 @@ Reply run_commit(detail::Core& core, detail::Lease& lease, std::uint64_t fence,
   arguments.emplace_back(lease.token);
   arguments.emplace_back(number);
   for (auto const& word : words) arguments.emplace_back(word);
-  auto reply = core.run(scripts::lock_commit, keys, arguments, core.deadline());
+  auto reply = core.run(lease.keys->kind.commit, keys, arguments, core.deadline());
   switch (reply[0].as<int>()) {
     case 0:
       lease.lose(steady_clock::now());

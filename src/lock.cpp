@@ -8,8 +8,8 @@
 #include <fmt/core.h>
 
 #include "core/core.hpp"
-#include "lock_acquisition.hpp"
-#include "lock_agent.hpp"
+#include "locking/acquisition.hpp"
+#include "locking/agent.hpp"
 #include "scripts.hpp"
 
 namespace tandem {
@@ -30,7 +30,7 @@ std::string site_of(std::string_view name, LockOptions const& options) {
 }
 
 std::shared_ptr<detail::LockKeys const> keys_of(std::string_view name, LockOptions const& options) {
-  detail::LockKeys keys{name};
+  detail::LockKeys keys{name, detail::lock_kind};
   keys.site = site_of(name, options);
   return std::make_shared<detail::LockKeys const>(std::move(keys));
 }
@@ -91,7 +91,15 @@ std::optional<Hold> Lock::acquire(std::stop_token stop) const {
 }
 
 std::optional<Hold> Lock::take(Wait wait, Deadline deadline, std::stop_token const& stop) const {
-  detail::Acquisition acquisition{client_.core(), keys_, options_};
+  detail::LockTerms const terms{.lease = options_.lease,
+                                .renew = options_.renew,
+                                .deadlock_after = options_.deadlock_after,
+                                .linger = options_.linger,
+                                .local_passes = options_.local_passes,
+                                .local_time = options_.local_time,
+                                .yield_to_foreign = options_.yield_to_foreign,
+                                .yield_for = options_.yield_for};
+  detail::Acquisition acquisition{client_.core(), keys_, terms};
   auto lease = wait == Wait::no ? acquisition.try_once() : acquisition.wait(deadline, stop);
   if (!lease) return std::nullopt;
   return Hold{client_, std::move(lease)};
@@ -140,7 +148,7 @@ std::vector<HeldLock> locks(Client const& client, std::string_view pattern) {
     if (names.empty()) continue;
     CommandBuffer ask;
     for (auto const& name : names) {
-      detail::LockKeys const keys{name};
+      detail::LockKeys const keys{name, detail::lock_kind};
       // The first one teaches the server the script, should it have forgotten it.
       detail::add_script(ask, scripts::lock_owner, ask.count() > 0, keys.all(), {});
     }

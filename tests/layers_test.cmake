@@ -12,9 +12,10 @@ set(floors
   fork thread waiting bell lookup socket tls wire backoff inspection connect pool request line line_writing line_ends shared_line  # connections
   pipeline transaction conversation connection             # saying it there
   events attendant core client hold)                       # what every primitive is built with
-# The exceptions: Mutex is Lock with another face, and a Hold is the half of Lock that other nouns
-# may take.
-set(exceptions "mutex -> lock" "hold -> lock_agent" "hold -> lock_release")
+# The exceptions: primitives that are a Lock with another face.
+set(exceptions "mutex -> lock")
+# What locks have in common is in src/locking/, for these only.
+set(of_locking "^src/(locking/.*|hold|lock)\\.[ch]pp$")
 
 # Where a third-party header may be included, and what may never be in a public header.
 set(home_of_hiredis "^src/core/hiredis\\.hpp$")
@@ -51,6 +52,9 @@ foreach(file IN LISTS files)
     endif()
     if(file MATCHES "^include/" AND header MATCHES "^core/")
       string(APPEND bad "  ${file}: ${header} (a public header includes no private one)\n")
+    endif()
+    if(header MATCHES "^locking/" AND NOT file MATCHES "${of_locking}")
+      string(APPEND bad "  ${file}: ${header} (it is for locks only)\n")
     endif()
     if(header MATCHES "^([a-z_]+)_[a-z]+\\.hpp$")
       set(noun "${CMAKE_MATCH_1}")

@@ -1,5 +1,5 @@
 /* One acquisition, from its first question to its end, and what may happen to it meanwhile; on top of
- * scripts.pml. src/lock.cpp (Lock::take, Attempt), src/hold.cpp and src/lock_agent.cpp do it.
+ * scripts.pml. src/lock.cpp (Lock::take, Attempt), src/hold.cpp and src/locking/agent.cpp do it.
  *
  * A model says how often what may happen: CRASHES, CUTS (of event connections), LOSSES (of requests
  * and answers), LATE (requests that are carried out after their sender has given up on the

@@ -1,4 +1,4 @@
-/* Linger and local hand-off (src/lock_site.cpp, `wanted` in acquire.lua): a process keeps an idle hold and its
+/* Linger and local hand-off (src/locking/site.cpp, `wanted` in acquire.lua): a process keeps an idle hold and its
  * threads take it again without the server, until another process asks, or its own clock ends it.
  *
  * Two processes, each with SECTIONS sections of code to get through, by whichever of its threads: that

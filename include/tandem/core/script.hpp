@@ -29,7 +29,8 @@ class Script {
 
   /// For sources whose SHA1 is known when they are compiled. `sha1` is 40 lower-case hexadecimal
   /// digits.
-  constexpr Script(std::string_view source, std::string_view sha1) noexcept : source_{source} {
+  constexpr Script(std::string_view source, std::string_view sha1) noexcept
+      : source_{source}, repeatable_{says_that_it_is(source)} {
     for (std::size_t i = 0; i < sha1_.size(); ++i) sha1_[i] = sha1[i];
   }
 
@@ -37,13 +38,16 @@ class Script {
   [[nodiscard]] constexpr std::string_view sha1() const noexcept {
     return {sha1_.data(), sha1_.size()};
   }
-  [[nodiscard]] constexpr bool repeatable() const noexcept {
-    return source_.starts_with("-- retry: safe\n") ||
-           source_.find("\n-- retry: safe\n") != std::string_view::npos;
-  }
+  [[nodiscard]] constexpr bool repeatable() const noexcept { return repeatable_; }
 
  private:
+  static constexpr bool says_that_it_is(std::string_view source) noexcept {
+    return source.starts_with("-- retry: safe\n") ||
+           source.find("\n-- retry: safe\n") != std::string_view::npos;
+  }
+
   std::string_view source_;
+  bool repeatable_;
   std::array<char, 40> sha1_{};
 };
 

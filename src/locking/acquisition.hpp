@@ -4,10 +4,11 @@
 #include <stop_token>
 #include <string>
 
-#include <tandem/lock.hpp>
+#include <tandem/core/options.hpp>
 
-#include "lock_agent.hpp"
-#include "lock_deadlock.hpp"
+#include "locking/agent.hpp"
+#include "locking/deadlock.hpp"
+#include "locking/terms.hpp"
 
 namespace tandem::detail {
 
@@ -20,7 +21,7 @@ namespace tandem::detail {
 /// message that was lost, late or wrong costs time and no safety.
 class Acquisition {
  public:
-  Acquisition(Core& core, std::shared_ptr<LockKeys const> keys, LockOptions const& options);
+  Acquisition(Core& core, std::shared_ptr<LockKeys const> keys, LockTerms const& terms);
 
   /// Empty when it is not free now.
   [[nodiscard]] std::shared_ptr<Lease> try_once();
@@ -48,7 +49,7 @@ class Acquisition {
   Core& core_;
   LockAgent& agent_;
   std::shared_ptr<LockKeys const> keys_;
-  LockOptions const& options_;
+  LockTerms const& terms_;
   std::shared_ptr<Site> site_;
 };
 

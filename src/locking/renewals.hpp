@@ -5,7 +5,7 @@
 #include <set>
 
 #include "core/events.hpp"
-#include "lock_lease.hpp"
+#include "locking/lease.hpp"
 
 namespace tandem::detail {
 

@@ -1,14 +1,14 @@
-#include "lock_acquisition.hpp"
+#include "locking/acquisition.hpp"
 
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include <fmt/core.h>
 
 #include "core/core.hpp"
-#include "lock_release.hpp"
-#include "scripts.hpp"
+#include "locking/release.hpp"
 
 namespace tandem::detail {
 namespace {
@@ -75,7 +75,7 @@ class Acquisition::Place {
 
   /// Its own, unless one was left to it.
   void choose_token() {
-    if (!queued_) token_ = owner_.agent_.fresh_token(owner_.options_.linger.count() > 0);
+    if (!queued_) token_ = owner_.agent_.fresh_token(owner_.terms_.linger.count() > 0);
   }
   [[nodiscard]] std::string_view token() const noexcept { return token_; }
   [[nodiscard]] Answer const& answer() const noexcept { return answer_; }
@@ -100,25 +100,27 @@ class Acquisition::Place {
 };
 
 std::shared_ptr<Lease> Acquisition::Place::ask(bool join) {
-  auto const& options = owner_.options_;
+  auto const& terms = owner_.terms_;
   auto const keys = owner_.keys_->all();
-  Argument const arguments[] = {token_, options.lease.count(), join ? 1 : 0, grant_time.count()};
+  Argument const arguments[] = {token_, terms.lease.count(), join ? 1 : 0, grant_time.count()};
   asked_at_ = steady_clock::now();
   auto const deadline =
       std::max(std::min(deadline_, owner_.core_.deadline()), asked_at_ + courtesy);
   try {
-    answer_ = Answer::read(owner_.core_.run(scripts::lock_acquire, keys, arguments, deadline));
+    auto const& kind = owner_.keys_->kind;
+    answer_ = Answer::read(owner_.core_.run(
+        kind.acquire, keys, std::span{arguments}.first(kind.acquire_words), deadline));
   } catch (ServerError const& refusal) {
     // It was restarted, and will know its queue again in a moment.
     if (queued_ && refusal.code() == "LOADING") {
       answer_ = {.left = while_loading, .leads = true};
       return nullptr;
     }
-    if (queued_) give_back_later(std::max(options.lease, grant_time));
+    if (queued_) give_back_later(std::max(terms.lease, grant_time));
     queued_ = false;
     throw;
   } catch (Error const& fault) {
-    if (queued_ || fault.in_doubt()) give_back_later(std::max(options.lease, grant_time));
+    if (queued_ || fault.in_doubt()) give_back_later(std::max(terms.lease, grant_time));
     queued_ = false;
     throw;
   }
@@ -126,14 +128,14 @@ std::shared_ptr<Lease> Acquisition::Place::ask(bool join) {
     owner_.core_.options().warn(fmt::format(
         "lock \"{}\" was held by a stranger without an expiry, whose client may have died between "
         "SETNX and EXPIRE: it expires in {} ms now",
-        owner_.keys_->lock, options.lease.count()));
+        owner_.keys_->lock, terms.lease.count()));
   }
   queued_ = queued_ || join || answer_.held;
   if (!answer_.held) return nullptr;
   auto lease =
-      std::make_shared<Lease>(owner_.keys_, token_, answer_.fence, options.lease, options.renew);
-  lease->yield_to_foreign = options.yield_to_foreign;
-  lease->yield_for = options.yield_for;
+      std::make_shared<Lease>(owner_.keys_, token_, answer_.fence, terms.lease, terms.renew);
+  lease->yield_to_foreign = terms.yield_to_foreign;
+  lease->yield_for = terms.yield_for;
   lease->extend_from(asked_at_);
   return lease;
 }
@@ -151,27 +153,25 @@ void Acquisition::Place::leave() noexcept {
   auto const now = steady_clock::now();
   auto const late = std::min(std::max(now - deadline_, steady_clock::duration::zero()),
                              steady_clock::duration{courtesy});
-  auto const& options = owner_.options_;
+  auto const& terms = owner_.terms_;
   auto const keys = owner_.keys_->all();
-  Argument const arguments[] = {token_, grant_time.count(), options.yield_to_foreign,
-                                options.yield_for.count(), 0};
+  ReleaseWords const words{*owner_.keys_, token_, terms.yield_to_foreign, terms.yield_for};
   try {
-    (void)owner_.core_.run(scripts::lock_release, keys, arguments, now + courtesy - late);
+    (void)owner_.core_.run(owner_.keys_->kind.release, keys, words.all(), now + courtesy - late);
   } catch (std::exception const&) {
     give_back_later({});
   }
 }
 
-Acquisition::Acquisition(Core& core, std::shared_ptr<LockKeys const> keys,
-                         LockOptions const& options)
+Acquisition::Acquisition(Core& core, std::shared_ptr<LockKeys const> keys, LockTerms const& terms)
     : core_{core},
       agent_{core.service<LockAgent>()},
       keys_{std::move(keys)},
-      options_{options},
+      terms_{terms},
       // Strangers' turns are counted by the server, hand-off by hand-off.
-      site_{agent_.site(*keys_, {.passes = options.yield_to_foreign > 0 ? 0 : options.local_passes,
-                                 .time = options.local_time,
-                                 .linger = options.linger})} {}
+      site_{agent_.site(*keys_, {.passes = terms.yield_to_foreign > 0 ? 0 : terms.local_passes,
+                                 .time = terms.local_time,
+                                 .linger = terms.linger})} {}
 
 std::shared_ptr<Lease> Acquisition::try_once() {
   if (auto lease = site_->take_idle(steady_clock::now())) return held(std::move(lease));
@@ -182,20 +182,20 @@ std::shared_ptr<Lease> Acquisition::try_once() {
   Place place{*this, Deadline::max()};  // first: whatever happens, the next is to go on
   place.choose_token();
   if (entry.lease) bring_back(*entry.lease);
-  if (options_.renew) agent_.start();
+  if (terms_.renew) agent_.start();
   Enlisted const enlisted{agent_, waiter, place.token()};
   auto lease = place.ask(false);
   if (!lease || !lease->trusted(steady_clock::now())) return nullptr;
   agent_.settle(waiter, site_, lease);
   place.settle();
-  if (options_.renew) agent_.renewals().keep(lease);
+  if (terms_.renew) agent_.renewals().keep(lease);
   return held(std::move(lease));
 }
 
 std::shared_ptr<Lease> Acquisition::wait(Deadline deadline, std::stop_token const& stop) {
   if (auto lease = site_->take_idle(steady_clock::now())) return held(std::move(lease));
   Waiter waiter{keys_};  // as above
-  DeadlockCheck deadlock{core_, agent_, waiter, options_.deadlock_after};
+  DeadlockCheck deadlock{core_, agent_, waiter, terms_.deadlock_after};
   Wait const wait{waiter, deadlock, deadline, stop};
   auto entry = site_->enter(steady_clock::now(), &waiter);
   if (entry.as == Site::Entry::As::holder) return held(std::move(entry.lease));
@@ -272,7 +272,7 @@ std::shared_ptr<Lease> Acquisition::go_to_server(Wait const& wait) {
       if (lease->trusted(steady_clock::now())) {
         agent_.settle(waiter, site_, lease);
         place.settle();
-        if (options_.renew) agent_.renewals().keep(lease);
+        if (terms_.renew) agent_.renewals().keep(lease);
         return lease;
       }
       // The answer took so long that the lease may be over. To ask again is to renew it.

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/fork.hpp"
-#include "lock_identity.hpp"
+#include "locking/identity.hpp"
 
 namespace tandem::detail {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/events.hpp"
-#include "lock_keys.hpp"
+#include "locking/keys.hpp"
 
 namespace tandem::detail {
 

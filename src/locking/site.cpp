@@ -1,4 +1,4 @@
-#include "lock_site.hpp"
+#include "locking/site.hpp"
 
 #include <utility>
 

@@ -7,7 +7,7 @@
 
 #include <tandem/core/error.hpp>
 
-#include "lock_agent.hpp"
+#include "locking/agent.hpp"
 
 namespace tandem::detail {
 

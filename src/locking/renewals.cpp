@@ -1,10 +1,8 @@
-#include "lock_renewals.hpp"
+#include "locking/renewals.hpp"
 
 #include <algorithm>
 #include <utility>
 #include <vector>
-
-#include "scripts.hpp"
 
 namespace tandem::detail {
 namespace {
@@ -93,7 +91,7 @@ void LockRenewals::renew(std::shared_ptr<Lease> const& lease, Deadline now, bool
   std::string_view const keys[] = {lease->keys->lock};
   Argument const arguments[] = {lease->token, lease->length.count()};
   CommandBuffer command;
-  add_script(command, scripts::lock_renew, !in_full, keys, arguments);
+  add_script(command, lease->keys->kind.renew, !in_full, keys, arguments);
   // Not answered within this time, it is sent again over another connection, while the lease still
   // has its last third.
   auto const patience = now + lease->length / 3;

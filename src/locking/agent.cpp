@@ -1,4 +1,4 @@
-#include "lock_agent.hpp"
+#include "locking/agent.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -8,7 +8,7 @@
 #include <fmt/core.h>
 
 #include "core/backoff.hpp"
-#include "scripts.hpp"
+#include "locking/release.hpp"
 
 namespace tandem::detail {
 namespace {
@@ -188,8 +188,8 @@ void LockAgent::before_end() {
     if (!lease) continue;
     renewals_.forget(*lease);
     auto const keys = lease->keys->all();
-    Argument const arguments[] = {lease->token, grant_time.count(), 0, 0, 0};
-    (void)core_.run(scripts::lock_release, keys, arguments, core_.deadline());
+    ReleaseWords const words{*lease->keys, lease->token};
+    (void)core_.run(lease->keys->kind.release, keys, words.all(), core_.deadline());
   }
 }
 

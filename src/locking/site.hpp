@@ -7,8 +7,8 @@
 #include <optional>
 #include <string>
 
-#include "lock_lease.hpp"
-#include "lock_waiter.hpp"
+#include "locking/lease.hpp"
+#include "locking/waiter.hpp"
 
 namespace tandem::detail {
 

@@ -1,8 +1,8 @@
-#include "lock_lease.hpp"
+#include "locking/lease.hpp"
 
 #include <algorithm>
 
-#include "lock_site.hpp"
+#include "locking/site.hpp"
 
 namespace tandem::detail {
 

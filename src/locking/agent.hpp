@@ -11,13 +11,13 @@
 #include <vector>
 
 #include "core/core.hpp"
-#include "lock_identity.hpp"
-#include "lock_renewals.hpp"
-#include "lock_returns.hpp"
-#include "lock_site.hpp"
-#include "lock_times.hpp"
-#include "lock_waiter.hpp"
-#include "lock_watch.hpp"
+#include "locking/identity.hpp"
+#include "locking/renewals.hpp"
+#include "locking/returns.hpp"
+#include "locking/site.hpp"
+#include "locking/times.hpp"
+#include "locking/waiter.hpp"
+#include "locking/watch.hpp"
 
 namespace tandem::detail {
 

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "locking/kind.hpp"
+
 namespace tandem::detail {
 
 /// A key beside the key `name`, in its slot: the name's own hash tag where it has one, else the
@@ -23,15 +25,19 @@ namespace tandem::detail {
   return out.append(":").append(part);
 }
 
-/// The keys of one lock.
+/// The keys of one lock, and how the server keeps it.
 struct LockKeys {
-  explicit LockKeys(std::string_view name)
-      : lock{name}, waiters{companion_key(name, "waiters")}, state{companion_key(name, "state")} {}
+  LockKeys(std::string_view name, LockKind const& its_kind)
+      : kind{its_kind},
+        lock{name},
+        waiters{companion_key(name, "waiters")},
+        state{companion_key(name, "state")} {}
 
   [[nodiscard]] std::array<std::string_view, 3> all() const noexcept {
     return {lock, waiters, state};
   }
 
+  LockKind const& kind;
   std::string lock;
   std::string waiters;
   std::string state;

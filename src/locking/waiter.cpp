@@ -1,4 +1,4 @@
-#include "lock_waiter.hpp"
+#include "locking/waiter.hpp"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "lock_watch.hpp"
+#include "locking/watch.hpp"
 
 #include <algorithm>
 #include <cerrno>

@@ -1,4 +1,4 @@
-#include "lock_identity.hpp"
+#include "locking/identity.hpp"
 
 #include <array>
 #include <charconv>

@@ -1,10 +1,9 @@
-#include "lock_returns.hpp"
+#include "locking/returns.hpp"
 
 #include <algorithm>
 #include <utility>
 
-#include "lock_times.hpp"
-#include "scripts.hpp"
+#include "locking/release.hpp"
 
 namespace tandem::detail {
 namespace {
@@ -55,9 +54,9 @@ void LockReturns::serve(Deadline now) {
   }
   for (auto const& each : due) {
     auto const keys = each.keys->all();
-    Argument const arguments[] = {each.token, grant_time.count(), 0, 0, 0};
+    ReleaseWords const words{*each.keys, each.token};
     CommandBuffer command;
-    add_script(command, scripts::lock_release, false, keys, arguments);
+    add_script(command, each.keys->kind.release, false, keys, words.all());
     bool const sent = events_.send(
         command, [this, token = each.token](ReplyView const* reply) { take_answer(token, reply); });
     if (!sent) take_answer(each.token, nullptr);

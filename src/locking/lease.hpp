@@ -13,7 +13,7 @@
 #include <tandem/core/options.hpp>
 
 #include "core/fork.hpp"
-#include "lock_keys.hpp"
+#include "locking/keys.hpp"
 
 namespace tandem::detail {
 

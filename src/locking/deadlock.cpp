@@ -1,4 +1,4 @@
-#include "lock_deadlock.hpp"
+#include "locking/deadlock.hpp"
 
 #include <algorithm>
 #include <charconv>

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstddef>
+
+#include <tandem/core/script.hpp>
+
+namespace tandem::detail {
+
+/// How the server keeps a lock: the scripts that speak for it. Those of all kinds take the same keys
+/// (the lock, its waiters, its state), and begin with the same arguments.
+struct LockKind {
+  Script const& acquire;
+  Script const& release;
+  Script const& renew;
+  Script const& commit;
+  std::size_t acquire_words;  ///< of the arguments, those that its script takes
+  std::size_t release_words;
+  bool of_strangers;  ///< strangers lock the same key, and tell nobody when they are done
+};
+
+/// One holder: a string. src/lua/lock/
+extern LockKind const lock_kind;
+
+}  // namespace tandem::detail
