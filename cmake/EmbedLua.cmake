@@ -9,8 +9,8 @@
 # a whole (ARGV[i], #ARGV, unpack(ARGV, 3)).
 #
 # A header line `-- uses: part` puts part.lua, of the same folder, between header and body: what
-# several scripts of a noun have in common. The part is no script of its own and not in the list of
-# files.
+# several scripts have in common; `-- uses: noun/part` one of another folder. The part is no script
+# of its own and not in the list of files.
 function(tandem_embed_lua target)
   set(constants "")
   set(entries "")
@@ -23,9 +23,14 @@ function(tandem_embed_lua target)
     if(NOT source MATCHES "^-- ${noun}/${verb}: ")
       message(FATAL_ERROR "${file}: the first line must be `-- ${noun}/${verb}: one sentence.`")
     endif()
-    if(source MATCHES "\n-- uses: ([a-z_]+)\n")
-      tandem_read_lua("${folder}/${CMAKE_MATCH_1}.lua" part)
-      string(REGEX REPLACE "\n-- uses: [a-z_]+\n" "\n" source "${source}")
+    if(source MATCHES "\n-- uses: ([a-z_]+/)?([a-z_]+)\n")
+      set(part_file "${folder}/${CMAKE_MATCH_2}.lua")
+      if(CMAKE_MATCH_1)
+        set(part_file "${folder}/../${CMAKE_MATCH_1}${CMAKE_MATCH_2}.lua")
+      endif()
+      cmake_path(NORMAL_PATH part_file)
+      tandem_read_lua("${part_file}" part)
+      string(REGEX REPLACE "\n-- uses: [a-z_/]+\n" "\n" source "${source}")
       string(REGEX MATCH "^(--[^\n]*\n)*" header "${source}")
       string(LENGTH "${header}" header_length)
       string(SUBSTRING "${source}" ${header_length} -1 body)

@@ -1,5 +1,6 @@
 #include "tandem/hold.hpp"
 
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -63,10 +64,11 @@ LockLost lost(detail::Lease const& lease) {
                               lease.keys->lock)};
 }
 
-Reply run_commit(detail::Core& core, detail::Lease& lease, std::uint64_t fence,
-                 std::vector<std::string> const& words) {
+Reply run_commit(detail::Core& core, detail::Lease& lease, std::vector<std::string> const& words) {
   std::string_view const keys[] = {lease.keys->lock, lease.keys->state};
-  auto const number = fmt::format("{}.{}", fence, lease.commits++);
+  // One after another: the server knows the answer to the last one only.
+  std::lock_guard const guard{lease.commit_mutex};
+  auto const number = ++lease.commits;
   std::vector<Argument> arguments;
   arguments.reserve(2 + words.size());
   arguments.emplace_back(lease.token);
@@ -137,7 +139,7 @@ Reply Hold::execute_with(void (*body)(void*, Transaction&), void* context) const
   Guarded transaction{client_->core()};
   body(context, transaction);
   if (transaction.words().empty()) return Reply{nullptr};
-  return run_commit(client_->core(), *lease_, fence_, transaction.words());
+  return run_commit(client_->core(), *lease_, transaction.words());
 }
 
 Release Hold::release() noexcept {

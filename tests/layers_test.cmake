@@ -11,11 +11,11 @@ set(floors
   error options command describe reply script codec scratch channel  # what is said: no sockets, no threads
   fork thread waiting bell lookup socket tls wire backoff inspection connect pool request line line_writing line_ends shared_line  # connections
   pipeline transaction conversation connection             # saying it there
-  events attendant core client hold)                       # what every primitive is built with
+  events attendant core client hold owner)                       # what every primitive is built with
 # The exceptions: primitives that are a Lock with another face.
-set(exceptions "mutex -> lock")
+set(exceptions "mutex -> lock" "shared_mutex -> shared_lock")
 # What locks have in common is in src/locking/, for these only.
-set(of_locking "^src/(locking/.*|hold|lock)\\.[ch]pp$")
+set(of_locking "^src/(locking/.*|(hold|lock|owner|semaphore|shared_lock)\\.cpp)$")
 
 # Where a third-party header may be included, and what may never be in a public header.
 set(home_of_hiredis "^src/core/hiredis\\.hpp$")

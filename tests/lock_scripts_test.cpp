@@ -63,7 +63,7 @@ class LockScriptsTest : public ::testing::Test {
               std::uint64_t fence = 0) {
     return redis_
         .run(scripts::lock_release, {"orders", "{orders}:waiters", "{orders}:state"}, token, 1000,
-             yield_after, moment.count(), fence)
+             fence, yield_after, moment.count())
         .as<int>();
   }
   int release_hold(std::string const& token, std::uint64_t fence) {

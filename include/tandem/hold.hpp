@@ -116,6 +116,8 @@ class [[nodiscard]] Hold {
 
  private:
   friend class Lock;
+  friend class Semaphore;
+  friend class SharedLock;
   /// `lease` is held for this hold, and stays so until its release.
   Hold(Client client, std::shared_ptr<detail::Lease> lease) noexcept;
 

@@ -11,23 +11,13 @@
 
 #include <tandem/client.hpp>
 #include <tandem/hold.hpp>
+#include <tandem/owner.hpp>
 
 namespace tandem {
 
 namespace detail {
 
 struct LockKeys;
-
-/// So long from now; for ever where that would lie beyond the end of time, now for less than
-/// nothing.
-template <class Rep, class Period>
-[[nodiscard]] Deadline deadline_in(std::chrono::duration<Rep, Period> wait) {
-  using Seconds = std::chrono::duration<double>;
-  auto const now = std::chrono::steady_clock::now();
-  if (Seconds{wait} >= Seconds{Deadline::max() - now}) return Deadline::max();
-  if (Seconds{wait} <= Seconds::zero()) return now;
-  return now + std::chrono::ceil<Deadline::duration>(wait);
-}
 
 }  // namespace detail
 
@@ -66,28 +56,6 @@ struct LockOptions {
   unsigned yield_to_foreign = 0;
   std::chrono::milliseconds yield_for{
       10};  ///< at least 1 ms; longer than the strangers' polling interval
-};
-
-/// Who holds a lock.
-struct Owner {
-  std::string host{};  ///< empty for a stranger's lock, as are the next two
-  int pid = 0;
-  std::string client_name{};  ///< Options::name of its client
-  std::string token{};        ///< the value of the key
-  std::optional<std::chrono::system_clock::time_point>
-      since{};  ///< by the server's clock; none for a stranger's
-  std::optional<std::chrono::milliseconds>
-      lease_left{};         ///< none: a stranger's lock that never expires
-  std::size_t waiters = 0;  ///< in the queue for it; of each process the first of those who wait
-};
-
-/// Who waits for a lock: the first waiting thread of a client, for all of them.
-struct LockWaiter {
-  std::string host{};
-  int pid = 0;
-  std::string client_name{};        ///< Options::name of its client
-  std::string token{};              ///< its place in the queue
-  std::chrono::microseconds age{};  ///< since it came, by the server's clock
 };
 
 /// At most one holder of a name at a time, among all threads of all processes that use it.
@@ -129,7 +97,7 @@ struct LockWaiter {
 /// Shape:   string  `<name>`            the holder's token, with the lease as its expiry
 ///          zset    `{<name>}:waiters`  tokens in the order they came
 ///          hash    `{<name>}:state`    fence, since, released, lost, run, yielding, moment,
-///                                      commit; it never expires
+///                                      committer, commit; it never expires
 ///          channel `tandem:<client>`   what is said to the waiters and holders of one client
 ///          A name with a hash tag of its own keeps it; so the locks "x" and "{x}", though
 ///          two different locks, share a queue and disturb each other: use one of the two.
@@ -190,19 +158,5 @@ class Lock {
   std::shared_ptr<detail::LockKeys const> keys_;
   LockOptions options_;
 };
-
-/// A lock that is held.
-struct HeldLock {
-  std::string name{};
-  Owner owner{};
-};
-
-/// Those locks of tandem's that are held now, among the keys that match `pattern` (as SCAN's MATCH:
-/// `orders:*`); sorted by name. Strangers' locks are not told from other keys. What is acquired or
-/// released meanwhile may be missing or be there.
-///
-/// Cost:    SCAN over the whole database, a thousand keys at a time, and 1 command for each string
-///          that matches; 2 round trips for each thousand.
-[[nodiscard]] std::vector<HeldLock> locks(Client const& client, std::string_view pattern = "*");
 
 }  // namespace tandem

@@ -47,9 +47,7 @@ class Mutex {
   [[nodiscard]] bool try_lock_until(Deadline deadline);
   template <class Clock, class Duration>
   [[nodiscard]] bool try_lock_until(std::chrono::time_point<Clock, Duration> deadline) {
-    using Seconds = std::chrono::duration<double>;  // whose range is that of every clock
-    return try_lock_for(Seconds{deadline.time_since_epoch()} -
-                        Seconds{Clock::now().time_since_epoch()});
+    return try_lock_until(detail::deadline_at(deadline));
   }
 
  private:

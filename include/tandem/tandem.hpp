@@ -8,5 +8,9 @@
 #include <tandem/hold.hpp>
 #include <tandem/lock.hpp>
 #include <tandem/mutex.hpp>
+#include <tandem/owner.hpp>
 #include <tandem/rolling_counter.hpp>
+#include <tandem/semaphore.hpp>
+#include <tandem/shared_lock.hpp>
 #include <tandem/shared_map.hpp>
+#include <tandem/shared_mutex.hpp>

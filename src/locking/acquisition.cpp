@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include <fmt/core.h>
 
@@ -28,15 +29,33 @@ struct Acquisition::Answer {
   std::uint64_t fence = 0;
   milliseconds left{};
   bool leads = false;
-  std::string owner{};  // empty: left free for strangers, so there is nothing to look after
+  std::vector<std::string> owners{};  // none: nobody is there to be looked after
   bool adopted = false;
+  unsigned limit = 0;
 
-  static Answer read(Reply const& reply) {
-    if (reply[0].as<int>() == 1) return {.held = true, .fence = reply[1].as<std::uint64_t>()};
-    return {.left = milliseconds{std::max(0LL, reply[1].as<long long>())},
-            .leads = reply[2].as<int>() == 1,
-            .owner = reply[3].as<std::string>(),
-            .adopted = reply[4].as<int>() == 1};
+  /// Of `kind.acquire`.
+  static Answer read(LockKind const& kind, Reply const& reply) {
+    Answer out;
+    out.held = reply[0].as<int>() == 1;
+    if (out.held) {
+      out.fence = reply[1].as<std::uint64_t>();
+      if (!kind.of_strangers) out.limit = reply[2].as<unsigned>();
+      return out;
+    }
+    out.left = milliseconds{std::max(0LL, reply[1].as<long long>())};
+    out.leads = reply[2].as<int>() == 1;
+    if (auto owner = reply[3].as<std::string>(); !owner.empty()) {
+      out.owners.push_back(std::move(owner));
+    }
+    if (kind.of_strangers) {
+      out.adopted = reply[4].as<int>() == 1;
+      return out;
+    }
+    out.limit = reply[4].as<unsigned>();
+    for (std::size_t i = 5; i < reply.size(); ++i) {
+      out.owners.push_back(reply[i].as<std::string>());
+    }
+    return out;
   }
 };
 
@@ -75,7 +94,7 @@ class Acquisition::Place {
 
   /// Its own, unless one was left to it.
   void choose_token() {
-    if (!queued_) token_ = owner_.agent_.fresh_token(owner_.terms_.linger.count() > 0);
+    if (!queued_) token_ = owner_.agent_.fresh_token(owner_.token_kind());
   }
   [[nodiscard]] std::string_view token() const noexcept { return token_; }
   [[nodiscard]] Answer const& answer() const noexcept { return answer_; }
@@ -102,14 +121,21 @@ class Acquisition::Place {
 std::shared_ptr<Lease> Acquisition::Place::ask(bool join) {
   auto const& terms = owner_.terms_;
   auto const keys = owner_.keys_->all();
-  Argument const arguments[] = {token_, terms.lease.count(), join ? 1 : 0, grant_time.count()};
+  Argument const arguments[] = {token_,
+                                terms.lease.count(),
+                                join ? 1 : 0,
+                                grant_time.count(),
+                                terms.ahead.count(),
+                                terms.limit};
   asked_at_ = steady_clock::now();
   auto const deadline =
       std::max(std::min(deadline_, owner_.core_.deadline()), asked_at_ + courtesy);
   try {
     auto const& kind = owner_.keys_->kind;
-    answer_ = Answer::read(owner_.core_.run(
-        kind.acquire, keys, std::span{arguments}.first(kind.acquire_words), deadline));
+    answer_ = Answer::read(
+        kind, owner_.core_.run(kind.acquire, keys, std::span{arguments}.first(kind.acquire_words),
+                               deadline));
+    owner_.limit_ = answer_.limit;
   } catch (ServerError const& refusal) {
     // It was restarted, and will know its queue again in a moment.
     if (queued_ && refusal.code() == "LOADING") {
@@ -169,9 +195,21 @@ Acquisition::Acquisition(Core& core, std::shared_ptr<LockKeys const> keys, LockT
       keys_{std::move(keys)},
       terms_{terms},
       // Strangers' turns are counted by the server, hand-off by hand-off.
-      site_{agent_.site(*keys_, {.passes = terms.yield_to_foreign > 0 ? 0 : terms.local_passes,
-                                 .time = terms.local_time,
-                                 .linger = terms.linger})} {}
+      site_{keys_->kind.meets_here
+                ? agent_.site(*keys_,
+                              {.passes = terms.yield_to_foreign > 0 ? 0 : terms.local_passes,
+                               .time = terms.local_time,
+                               .linger = terms.linger})
+                : agent_.own_site()} {}
+
+Acquisition::~Acquisition() {
+  if (!keys_->kind.meets_here) agent_.tidy(site_);
+}
+
+TokenKind Acquisition::token_kind() const noexcept {
+  if (terms_.shares) return TokenKind::shared;
+  return terms_.linger.count() > 0 ? TokenKind::kept : TokenKind::plain;
+}
 
 std::shared_ptr<Lease> Acquisition::try_once() {
   if (auto lease = site_->take_idle(steady_clock::now())) return held(std::move(lease));
@@ -195,7 +233,7 @@ std::shared_ptr<Lease> Acquisition::try_once() {
 std::shared_ptr<Lease> Acquisition::wait(Deadline deadline, std::stop_token const& stop) {
   if (auto lease = site_->take_idle(steady_clock::now())) return held(std::move(lease));
   Waiter waiter{keys_};  // as above
-  DeadlockCheck deadlock{core_, agent_, waiter, terms_.deadlock_after};
+  DeadlockCheck deadlock{core_, agent_, waiter, terms_};
   Wait const wait{waiter, deadlock, deadline, stop};
   auto entry = site_->enter(steady_clock::now(), &waiter);
   if (entry.as == Site::Entry::As::holder) return held(std::move(entry.lease));
@@ -280,11 +318,12 @@ std::shared_ptr<Lease> Acquisition::go_to_server(Wait const& wait) {
       return nullptr;
     }
     auto const& answer = place.answer();
-    agent_.expect(waiter, place.asked_at() + answer.left, answer.leads, answer.owner.empty());
+    agent_.expect(waiter, place.asked_at() + answer.left, answer.leads,
+                  answer.owners.empty());
     for (bool asks = false; !asks;) {
       switch (waiter.wait(wait.deadline, wait.stop)) {
         case Waiter::Woken::to_look:
-          agent_.look(waiter, answer.owner);
+          agent_.look(waiter, answer.owners);
           break;
         case Waiter::Woken::to_check:
           wait.deadlock.look(wait.deadline);

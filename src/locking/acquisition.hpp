@@ -21,12 +21,19 @@ namespace tandem::detail {
 /// message that was lost, late or wrong costs time and no safety.
 class Acquisition {
  public:
+  /// `terms` outlive it.
   Acquisition(Core& core, std::shared_ptr<LockKeys const> keys, LockTerms const& terms);
+  ~Acquisition();
+  Acquisition(Acquisition const&) = delete;
+  Acquisition& operator=(Acquisition const&) = delete;
 
   /// Empty when it is not free now.
   [[nodiscard]] std::shared_ptr<Lease> try_once();
   /// Empty when the deadline has passed, or stop was requested.
   [[nodiscard]] std::shared_ptr<Lease> wait(Deadline deadline, std::stop_token const& stop);
+
+  /// How many may hold at once, as the server said last; 0 where there is no limit.
+  [[nodiscard]] unsigned limit() const noexcept { return limit_; }
 
  private:
   class Place;
@@ -45,12 +52,14 @@ class Acquisition {
   /// Notes that this thread holds it.
   static std::shared_ptr<Lease> held(std::shared_ptr<Lease> lease) noexcept;
   void bring_back(Lease& idle) noexcept;
+  [[nodiscard]] TokenKind token_kind() const noexcept;
 
   Core& core_;
   LockAgent& agent_;
   std::shared_ptr<LockKeys const> keys_;
   LockTerms const& terms_;
   std::shared_ptr<Site> site_;
+  unsigned limit_ = 0;
 };
 
 }  // namespace tandem::detail

@@ -62,8 +62,13 @@ LockAgent::LockAgent(Core& core)
       renewals_{events_},
       returns_{events_} {}
 
-std::string LockAgent::fresh_token(bool kept) {
-  return fmt::format("{}/{}{}{}", id_, ++count_, kept ? "k" : "", suffix_);
+std::string LockAgent::fresh_token(TokenKind kind) {
+  auto out = id_;
+  out += '/';
+  out += std::to_string(++count_);
+  if (kind == TokenKind::kept) out += 'k';
+  if (kind == TokenKind::shared) out += 's';
+  return out += suffix_;
 }
 
 void LockAgent::start() {
@@ -76,6 +81,14 @@ std::shared_ptr<Site> LockAgent::site(LockKeys const& keys, Site::Bounds const& 
   std::lock_guard const guard{sites_mutex_};
   if (auto const found = sites_.find(keys.site); found != sites_.end()) return found->second;
   auto made = std::make_shared<Site>(keys.site, bounds);
+  sites_.emplace(made->key(), made);
+  return made;
+}
+
+std::shared_ptr<Site> LockAgent::own_site() {
+  std::lock_guard const guard{sites_mutex_};
+  // No name of a lock, after its options, is a number alone.
+  auto made = std::make_shared<Site>(std::to_string(++count_), Site::Bounds{});
   sites_.emplace(made->key(), made);
   return made;
 }
@@ -105,7 +118,8 @@ void LockAgent::delist(Waiter& waiter) {
   bool const others = std::any_of(waiters_.begin(), waiters_.end(), [&](auto const& each) {
     return each.second->keys().lock == lock;
   });
-  if (!others) watched_.erase(lock);
+  if (others) return;
+  std::erase_if(watched_, [&](auto const& each) { return each.second.keys->lock == lock; });
 }
 
 void LockAgent::expect(Waiter& waiter, Deadline lease_end, bool leads, bool left_free) {
@@ -119,8 +133,9 @@ void LockAgent::expect(Waiter& waiter, Deadline lease_end, bool leads, bool left
                 left_free ? Deadline::max() : steady_clock::now() + look_after);
 }
 
-void LockAgent::look(Waiter& waiter, std::string owner) {
-  watch_holder(waiter.keys_, std::move(owner));
+void LockAgent::look(Waiter& waiter, std::vector<std::string> const& owners) {
+  watch_holders(waiter.keys_, owners);
+  if (!waiter.keys_->kind.of_strangers) return;
   {
     std::lock_guard const guard{mutex_};
     if (!waiter.leads_ || waiter.left_free_) return;
@@ -155,7 +170,7 @@ std::vector<LockAgent::Held> LockAgent::held_by(std::uint64_t thread) {
   std::vector<Held> out;
   std::lock_guard const guard{sites_mutex_};
   for (auto const& [key, site] : sites_) {
-    if (auto const lease = site->held_by(thread)) out.push_back({lease->token, lease->keys->lock});
+    if (auto const lease = site->held_by(thread)) out.push_back({lease->token, lease->keys});
   }
   return out;
 }
@@ -259,6 +274,14 @@ void LockAgent::on_message(std::string_view /*channel*/, std::string_view text) 
     return;
   }
   auto const now = steady_clock::now();
+  if (word == "first") {
+    // Who holds, and until when, it asks when it has waited.
+    with_waiter(text, [&](Waiter& waiter) {
+      waiter.leads_ = true;
+      waiter.ask_by(now + look_after);
+    });
+    return;
+  }
   if (word == "lead") {
     auto const number = take_word(text);
     auto const token = take_word(text);
@@ -307,23 +330,32 @@ void LockAgent::on_ready() {
   auto const dead = watch_.take_dead();
   std::lock_guard const guard{mutex_};
   for (auto const& each : dead) {
-    for (auto const& [lock, held] : watched_) {
+    for (auto const& [token, held] : watched_) {
       if (held.pid == each.pid && held.start == each.start) {
-        returns_.give_back(held.keys, held.token, {});
+        returns_.give_back(held.keys, token, {});
       }
     }
   }
 }
 
-void LockAgent::watch_holder(std::shared_ptr<LockKeys const> const& keys, std::string owner) {
-  auto const who = Identity::of(owner);
-  if (!who || who->client == id_) return;
-  {
-    // Noted before it is looked at: its death may be told at once.
-    std::lock_guard const guard{mutex_};
-    watched_.insert_or_assign(keys->lock, Watched{keys, owner, who->pid, std::string{who->start}});
+void LockAgent::watch_holders(std::shared_ptr<LockKeys const> const& keys,
+                              std::vector<std::string> const& owners) {
+  std::vector<std::pair<std::string, Identity>> seen;
+  for (auto const& owner : owners) {
+    if (auto who = Identity::of(owner); who && who->client != id_) seen.emplace_back(owner, *who);
   }
-  if (watch_.look(*who, place_) == ProcessWatch::Seen::dead) returns_.give_back(keys, owner, {});
+  {
+    // Noted before they are looked at: a death may be told at once.
+    std::lock_guard const guard{mutex_};
+    std::erase_if(watched_,
+                  [&](auto const& each) { return each.second.keys->lock == keys->lock; });
+    for (auto const& [owner, who] : seen) {
+      watched_.emplace(owner, Watched{keys, who.pid, std::string{who.start}});
+    }
+  }
+  for (auto const& [owner, who] : seen) {
+    if (watch_.look(who, place_) == ProcessWatch::Seen::dead) returns_.give_back(keys, owner, {});
+  }
 }
 
 /// The first of a queue, and who can see the holder's process, look after it.
@@ -339,12 +371,12 @@ void LockAgent::look_after_holders(Deadline now) {
       if (waiter->look_there_ > now) continue;
       waiter->look_there_ = Deadline::max();
       if (!waiter->owner_.empty()) to_watch.push_back({waiter->keys_, waiter->owner_});
-      if (!waiter->leads_ || waiter->left_free_) continue;
+      if (!waiter->leads_ || waiter->left_free_ || !waiter->keys_->kind.of_strangers) continue;
       // Where the server does not track keys, nobody tells: it asks.
       if (!track(waiter->keys(), std::string{token})) waiter->ask_by(now + ask_after);
     }
   }
-  for (auto const& each : to_watch) watch_holder(each.keys, each.token);
+  for (auto const& each : to_watch) watch_holders(each.keys, {each.token});
 }
 
 bool LockAgent::track(LockKeys const& keys, std::string token) {

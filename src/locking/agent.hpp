@@ -29,6 +29,7 @@ namespace tandem::detail {
 ///     grant <token>           the lock was written in that waiter's name
 ///     lead <ms> <token> <owner>   that waiter is the first now; the lock is taken for so long, by
 ///                             `owner` (nothing of a stranger)
+///     first <token>           that waiter is the first now, of a kind that several hold
 ///     watch <token> <owner>   that waiter is where `owner` runs, and the first is not
 ///     wanted <token>          another process wants the lock that this token holds
 ///     check <wait>            that wait is part of a deadlock, says one who looked
@@ -43,9 +44,8 @@ class LockAgent final : public EventListener {
  public:
   explicit LockAgent(Core& core);
 
-  /// A token never used before. `kept`: its process may keep the lock when nobody here holds it, and
-  /// is to be told when another one wants it.
-  [[nodiscard]] std::string fresh_token(bool kept);
+  /// A token never used before.
+  [[nodiscard]] std::string fresh_token(TokenKind kind);
 
   /// Starts the event thread and says which channel it is to hear.
   void start();
@@ -54,6 +54,8 @@ class LockAgent final : public EventListener {
 
   /// Where the threads of this process meet for a lock.
   [[nodiscard]] std::shared_ptr<Site> site(LockKeys const& keys, Site::Bounds const& bounds);
+  /// Where one acquisition is alone.
+  [[nodiscard]] std::shared_ptr<Site> own_site();
   /// Forgets it when nobody is there.
   void tidy(std::shared_ptr<Site> const& site);
 
@@ -63,8 +65,8 @@ class LockAgent final : public EventListener {
   /// What the server answered: when to ask again, whether `waiter` leads its queue, and whether the
   /// key is left free until then, so that there is nothing to look after.
   void expect(Waiter& waiter, Deadline lease_end, bool leads, bool left_free);
-  /// It has waited: see to the holder, and to the key if `waiter` leads.
-  void look(Waiter& waiter, std::string owner);
+  /// It has waited: see to those who hold, and to the key if `waiter` leads.
+  void look(Waiter& waiter, std::vector<std::string> const& owners);
 
   /// `waiter` got `lease`: its site has it from now on.
   void settle(Waiter& waiter, std::shared_ptr<Site> const& site,
@@ -72,7 +74,7 @@ class LockAgent final : public EventListener {
 
   struct Held {
     std::string token;
-    std::string lock;
+    std::shared_ptr<LockKeys const> keys;
   };
   /// What that thread holds, and nothing but a release will end.
   [[nodiscard]] std::vector<Held> held_by(std::uint64_t thread);
@@ -93,7 +95,6 @@ class LockAgent final : public EventListener {
  private:
   struct Watched {
     std::shared_ptr<LockKeys const> keys;
-    std::string token;
     int pid;
     std::string start;
   };
@@ -112,7 +113,9 @@ class LockAgent final : public EventListener {
   void on_ready() override;
   Deadline on_time(Deadline now) override;
 
-  void watch_holder(std::shared_ptr<LockKeys const> const& keys, std::string owner);
+  /// Those who hold that lock now, and no others of it.
+  void watch_holders(std::shared_ptr<LockKeys const> const& keys,
+                     std::vector<std::string> const& owners);
   void look_after_holders(Deadline now);
   void take_back_waits();
   void give_up(Site& site);
@@ -142,7 +145,7 @@ class LockAgent final : public EventListener {
   std::mutex mutex_{};
   std::optional<ServerError> refusal_{};
   std::unordered_map<std::string_view, Waiter*> waiters_{};
-  std::unordered_map<std::string, Watched> watched_{};  // by the lock's key
+  std::unordered_map<std::string, Watched> watched_{};  // by the holder's token
   std::unordered_map<std::string, Waiter*> waits_{};    // those that may be part of a deadlock
   std::vector<std::pair<std::string, std::string>> taken_back_{};  // keys and fields of others
   std::vector<Lingering> lingering_{};

@@ -8,25 +8,30 @@
 #include <tandem/core/error.hpp>
 
 #include "locking/agent.hpp"
+#include "locking/terms.hpp"
 
 namespace tandem::detail {
 
 /// Looks, for one thread that waits for a lock while it holds others, whether it waits for itself.
 ///
-/// A thread that has waited for `after` and holds something says on the server for what it waits and
-/// what it holds; then it follows the edges: who holds what it waits for, for what does that one
-/// wait, who holds that. Whoever joins a circle last finds all of it there. A circle that is the
-/// same at a second look is real: nobody in it can have moved in between. One of its members is to
-/// give up, the one whose name is the greatest; another that finds the circle tells that one to look.
+/// A thread that has waited for `deadlock_after` and holds something says on the server for what it
+/// waits and what it holds; then it follows the edges: who holds what it waits for, for what do those
+/// wait, who holds that. Of a lock all who hold it must go on, of a semaphore any one; who waits for
+/// somebody that does not wait will have its turn, and is taken out of the picture, and who waits for
+/// those, too. Whoever is left and waits for itself is in a circle; whoever joins it last finds all
+/// of it there. A circle that is the same at a second look is real: nobody in it can have moved in
+/// between. One of its members is to give up, the one whose name is the greatest; another that finds
+/// the circle tells that one to look.
 ///
 /// Shape:   hash `tandem:waits:<client>`, a field for each such thread of a client; expires.
-/// Cost:    nothing before `after`, or for a thread that holds nothing. Then 1 command, and 2 for
-///          each edge that is followed; again after 2 s, 4 s, ... 16 s.
-/// Source:  Coffman, Elphick, Shoshani, "System Deadlocks", 1971 (the graph); Obermarck, "Distributed
-///          Deadlock Detection Algorithm", 1982 (one victim by the order of names).
+/// Cost:    nothing before `deadlock_after`, or for a thread that holds nothing. Then 2 commands, and
+///          2 for each member that is met; again after 2 s, 4 s, ... 16 s.
+/// Source:  Coffman, Elphick, Shoshani, "System Deadlocks", 1971 (the graph); Holt, "Some Deadlock
+///          Properties of Computer Systems", 1972 (its reduction); Obermarck, "Distributed Deadlock
+///          Detection Algorithm", 1982 (one victim by the order of names).
 class DeadlockCheck {
  public:
-  DeadlockCheck(Core& core, LockAgent& agent, Waiter& waiter, std::chrono::milliseconds after);
+  DeadlockCheck(Core& core, LockAgent& agent, Waiter& waiter, LockTerms const& terms);
   ~DeadlockCheck();
   DeadlockCheck(DeadlockCheck const&) = delete;
   DeadlockCheck& operator=(DeadlockCheck const&) = delete;
@@ -36,16 +41,15 @@ class DeadlockCheck {
   void look(Deadline deadline);
 
  private:
-  struct Member;
   struct Circle;
+  class Picture;
 
   void publish(std::vector<LockAgent::Held> const& held, Deadline until);
-  [[nodiscard]] std::optional<Circle> find(Deadline until) const;
-  [[nodiscard]] std::optional<Member> holder_of(std::string const& lock, Deadline until) const;
 
   Core& core_;
   LockAgent& agent_;
   Waiter& waiter_;
+  LockTerms::Needs const needs_;
   std::string const thread_;  // this one, among those of its client
   std::string id_{};          // of this wait; empty before it is published
   std::chrono::milliseconds pause_;

@@ -80,6 +80,13 @@ std::optional<Identity> Identity::of(std::string_view token) noexcept {
   return out;
 }
 
+bool is_shared(std::string_view token) noexcept {
+  auto const client = token.find('/');
+  auto const number = token.find('/', client + 1);
+  return client != std::string_view::npos && number != std::string_view::npos &&
+         token[number - 1] == 's';
+}
+
 std::string start_of(int pid) {
   auto const stat = read_file(fmt::format("/proc/{}/stat", pid).c_str());
   // The second field, the program's name in parentheses, may hold anything; the start is the 22nd.

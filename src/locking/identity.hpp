@@ -9,7 +9,7 @@ namespace tandem::detail {
 
 /// What a lock's token says about the process that made it; the value of a lock's key is a token.
 ///
-///     <client>/<number>[k]/<pid>/<start>/<place>/<host>/<client name>
+///     <client>/<number>[k|s]/<pid>/<start>/<place>/<host>/<client name>
 ///
 /// `place` is the boot of the kernel and the pid and time namespaces: within one place a pid and its
 /// start name one process for ever. Where /proc does not tell, `start` and `place` are "-", and
@@ -25,6 +25,15 @@ struct Identity {
   /// Empty for a stranger's value.
   [[nodiscard]] static std::optional<Identity> of(std::string_view token) noexcept;
 };
+
+enum class TokenKind {
+  plain,
+  kept,   ///< `k`: its process may keep the lock when nobody there holds it; it is to be told when
+          ///< another one wants it
+  shared  ///< `s`: others who share may hold at the same time
+};
+
+[[nodiscard]] bool is_shared(std::string_view token) noexcept;
 
 /// Where this process runs, as in its tokens; "-" where that cannot be known. Asks /proc: a child may
 /// run elsewhere than its parent, so it is not kept for longer than a process.

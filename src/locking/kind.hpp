@@ -16,9 +16,12 @@ struct LockKind {
   std::size_t acquire_words;  ///< of the arguments, those that its script takes
   std::size_t release_words;
   bool of_strangers;  ///< strangers lock the same key, and tell nobody when they are done
+  bool meets_here;    ///< threads of one process queue in the process, and pass it on there
 };
 
 /// One holder: a string. src/lua/lock/
 extern LockKind const lock_kind;
+/// Several who share, or one alone: a sorted set. src/lua/permits/
+extern LockKind const permits_kind;
 
 }  // namespace tandem::detail

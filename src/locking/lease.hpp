@@ -52,7 +52,8 @@ struct Lease {
   // Where the threads of this process meet; its own, under its mutex.
   std::shared_ptr<Site> site{};
   unsigned holds = 0;  // before the one there is
-  std::atomic<unsigned> commits{0};
+  std::mutex commit_mutex{};
+  std::uint64_t commits = 0;  // guarded by it
   // Who acquired the hold there is: taken for the one that will release it.
   std::atomic<std::uint64_t> thread{0};
 

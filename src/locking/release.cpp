@@ -5,13 +5,13 @@
 namespace tandem::detail {
 
 ReleaseWords::ReleaseWords(Lease const& lease)
-    : words_{lease.token, grant_time.count(), lease.yield_to_foreign, lease.yield_for.count(),
-             lease.fence},
+    : words_{lease.token, grant_time.count(), lease.fence, lease.yield_to_foreign,
+             lease.yield_for.count()},
       count_{lease.keys->kind.release_words} {}
 
 ReleaseWords::ReleaseWords(LockKeys const& keys, std::string_view token, unsigned yield_to_foreign,
                            std::chrono::milliseconds yield_for)
-    : words_{token, grant_time.count(), yield_to_foreign, yield_for.count(), 0},
+    : words_{token, grant_time.count(), 0, yield_to_foreign, yield_for.count()},
       count_{keys.kind.release_words} {}
 
 Release release(Core& core, Lease const& lease) {

@@ -141,10 +141,11 @@ class LockScene {
 /// One more waiter, on a thread of its own; it gives up when nobody asks for its hold any more.
 class Waiting {
  public:
+  using Acquire = std::function<std::optional<Hold>(std::stop_token)>;
+  explicit Waiting(Acquire acquire)
+      : hold_{std::async(std::launch::async, std::move(acquire), stop_.get_token())} {}
   explicit Waiting(Lock lock)
-      : hold_{std::async(std::launch::async, [lock = std::move(lock), stop = stop_.get_token()] {
-          return lock.acquire(stop);
-        })} {}
+      : Waiting{[lock = std::move(lock)](std::stop_token stop) { return lock.acquire(stop); }} {}
   Waiting(Waiting&&) = default;
   ~Waiting() { stop_.request_stop(); }
 

@@ -13,6 +13,28 @@ namespace tandem {
 /// The moment, on the steady clock, by which something must be over.
 using Deadline = std::chrono::steady_clock::time_point;
 
+namespace detail {
+
+/// So long from now; for ever where that would lie beyond the end of time, now for less than
+/// nothing.
+template <class Rep, class Period>
+[[nodiscard]] Deadline deadline_in(std::chrono::duration<Rep, Period> wait) {
+  using Seconds = std::chrono::duration<double>;
+  auto const now = std::chrono::steady_clock::now();
+  if (Seconds{wait} >= Seconds{Deadline::max() - now}) return Deadline::max();
+  if (Seconds{wait} <= Seconds::zero()) return now;
+  return now + std::chrono::ceil<Deadline::duration>(wait);
+}
+
+/// The same moment, of any clock.
+template <class Clock, class Duration>
+[[nodiscard]] Deadline deadline_at(std::chrono::time_point<Clock, Duration> moment) {
+  using Seconds = std::chrono::duration<double>;  // whose range is that of every clock
+  return deadline_in(Seconds{moment.time_since_epoch()} - Seconds{Clock::now().time_since_epoch()});
+}
+
+}  // namespace detail
+
 /// How a `rediss://` connection proves the server, and itself.
 struct TlsOptions {
   bool enabled = false;

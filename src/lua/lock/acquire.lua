@@ -2,7 +2,8 @@
 --
 -- KEYS[1]  lock     string  the holder's token, expires with its lease
 -- KEYS[2]  waiters  zset    tokens in the order in which they came, by the microsecond
--- KEYS[3]  state    hash    fence, since, released, lost, run, yielding, moment, commit; never expires: fences must grow
+-- KEYS[3]  state    hash    fence, since, released, lost, run, yielding, moment, committer,
+--                          commit; never expires: fences must grow
 -- ARGV[1]  token    string  unique to this acquisition
 -- ARGV[2]  lease    integer milliseconds, > 0
 -- ARGV[3]  join     integer 1 to wait in the queue, 0 only to try

@@ -5,9 +5,9 @@
 -- KEYS[3]  state    hash    see lock/acquire
 -- ARGV[1]  token    string  as given to acquire
 -- ARGV[2]  grant    integer milliseconds that a waiter has to take up a grant, > 0
--- ARGV[3]  run      integer hand-offs in a row after which the key is left free once, for strangers; 0: never
--- ARGV[4]  moment   integer milliseconds for which it is left free
--- ARGV[5]  fence    integer of the hold that ends; 0 from a waiter, who has none yet
+-- ARGV[3]  fence    integer of the hold that ends; 0 from a waiter, who has none yet
+-- ARGV[4]  run      integer hand-offs in a row after which the key is left free once, for strangers; 0: never
+-- ARGV[5]  moment   integer milliseconds for which it is left free
 --
 -- returns 1  released by this call, or by an earlier one for the same fence
 -- returns 0  this token holds nothing, and nobody else does
@@ -15,7 +15,7 @@
 -- retry: safe
 -- uses: hand_over
 local lock, waiters, state = KEYS[1], KEYS[2], KEYS[3]
-local token, grant, run, moment, fence = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local token, grant, fence, run, moment = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local owner = redis.pcall('GET', lock)
 if type(owner) == 'table' then return owner end -- WRONGTYPE: raised, it would lose its code before Redis 7
@@ -29,7 +29,7 @@ end
 
 -- First of all the command that frees memory: after it a server that has none left allows the others.
 redis.call('DEL', lock)
-redis.call('HSET', state, 'released', fence > 0 and ARGV[5] or redis.call('HGET', state, 'fence') or 0)
+redis.call('HSET', state, 'released', fence > 0 and ARGV[3] or redis.call('HGET', state, 'fence') or 0)
 if redis.call('ZCARD', waiters) == 0 then
   if run > 0 then redis.call('HDEL', state, 'run') end
   return 1
