@@ -80,6 +80,7 @@ TYPED_TEST_P(Leased, LossIsSeenByItsOwner) {
 
 TYPED_TEST_P(Leased, LateReleaseDoesNotFreeTheSuccessors) {
   auto late = this->acquire({.lease = 50ms, .renew = false});
+  ASSERT_TRUE(support::eventually([&] { return !this->taken(); }));
   auto const next = this->acquire({});
   EXPECT_EQ(late.release(), Release::taken_over);
   EXPECT_TRUE(this->taken());
