@@ -1,4 +1,5 @@
 // Threads and processes that wait for one another in a circle.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -12,6 +13,8 @@
 #include <unistd.h>
 
 #include <tandem/lock.hpp>
+#include <tandem/semaphore.hpp>
+#include <tandem/shared_lock.hpp>
 
 #include "support/forked.hpp"
 #include "support/lock_scene.hpp"
@@ -109,6 +112,124 @@ TEST_F(LockDeadlockTest, ThreadThatWaitsForItselfIsTold) {
   EXPECT_TRUE(hold.held());
 }
 
+// ---- Through locks that several hold ----
+
+/// What a thread of `client` is told that has `own` and then asks for another, once all are there.
+template <class Have, class Want>
+std::string ask_in_turn(std::atomic<int>& seated, int count, Have have, Want want) {
+  try {
+    auto const own = have();
+    ++seated;
+    while (seated < count) std::this_thread::yield();
+    auto const other = want();
+    return "dined";
+  } catch (Deadlock const& deadlock) {
+    return deadlock.what();
+  }
+}
+
+int victims_of(std::vector<std::string> const& told) {
+  return static_cast<int>(
+      std::count_if(told.begin(), told.end(), [](auto const& each) { return each != "dined"; }));
+}
+
+TEST_F(LockDeadlockTest, CircleThroughAReaderAndAWriterOfTwoProcessesIsFound) {
+  Shared<std::atomic<int>> const seated;
+  Forked one{[&] {
+    auto const client = scene_.client("reader");
+    return ask_in_turn(
+        *seated, 2, [&] { return SharedLock{client, "catalog"}.acquire_shared(); },
+        [&] { return Lock{client, "orders"}.acquire(); });
+  }};
+  Forked other{[&] {
+    auto const client = scene_.client("writer");
+    return ask_in_turn(
+        *seated, 2, [&] { return Lock{client, "orders"}.acquire(); },
+        [&] { return SharedLock{client, "catalog"}.acquire(); });
+  }};
+  std::vector const told{one.told(), other.told()};
+  ASSERT_EQ(victims_of(told), 1) << told[0] << told[1];
+  auto const& text = told[0] == "dined" ? told[1] : told[0];
+  EXPECT_THAT(text, HasSubstr("holds \"catalog\" and waits for \"orders\""));
+  EXPECT_THAT(text, HasSubstr("holds \"orders\" and waits for \"catalog\""));
+}
+
+TEST_F(LockDeadlockTest, ReaderThatReadsAgainBehindAWriterWhoWaitsForItIsTold) {
+  auto const client = scene_.client();
+  SharedLock const catalog{client, "catalog"};
+  auto const reading = catalog.acquire_shared();
+  support::Waiting writer{[&](std::stop_token stop) { return catalog.acquire(stop); }};
+  scene_.await_waiters("catalog", 1);
+  EXPECT_THROW((void)catalog.acquire_shared(), Deadlock);
+  EXPECT_TRUE(reading.held());
+  EXPECT_FALSE(writer.over());
+}
+
+TEST_F(LockDeadlockTest, WriterIsToldOfACircleThroughAnyOfTheReaders) {
+  auto const bystander = SharedLock{scene_.client(), "catalog"}.acquire_shared();
+  std::atomic<int> seated = 0;
+  std::vector<std::string> told(2);
+  support::on_threads(2, [&](int i) {
+    auto const client = scene_.client();
+    // The writer gives up its turn by a deadline: the bystander stays.
+    SharedLock const catalog{client, "catalog"};
+    Lock const orders{client, "orders"};
+    told[static_cast<std::size_t>(i)] =
+        i == 0 ? ask_in_turn(
+                     seated, 2, [&] { return catalog.acquire_shared(); },
+                     [&] { return orders.acquire(); })
+               : ask_in_turn(
+                     seated, 2, [&] { return orders.acquire(); },
+                     [&] { return catalog.try_acquire_for(5s); });
+  });
+  EXPECT_EQ(victims_of(told), 1) << told[0] << told[1];
+}
+
+TEST_F(LockDeadlockTest, OneIsToldWhenAllWhoHoldAPermitWaitForThoseWhoWantOne) {
+  // Both permits are held; their holders wait for two locks whose holders want a permit.
+  std::atomic<int> seated = 0;
+  std::vector<std::string> told(4);
+  support::on_threads(4, [&](int i) {
+    auto const client = scene_.client();
+    Semaphore const slots{client, "slots", 2};
+    Lock const lock{client, name(i % 2)};
+    told[static_cast<std::size_t>(i)] =
+        i < 2 ? ask_in_turn(
+                    seated, 4, [&] { return slots.acquire(); }, [&] { return lock.acquire(); })
+              : ask_in_turn(
+                    seated, 4, [&] { return lock.acquire(); }, [&] { return slots.acquire(); });
+  });
+  EXPECT_EQ(victims_of(told), 1) << told[0] << told[1] << told[2] << told[3];
+}
+
+TEST_F(LockDeadlockTest, PermitOfSomebodyWhoGoesOnIsWaitedFor) {
+  // As before, but one of the holders waits for nobody.
+  auto const client = scene_.client();
+  auto const other = scene_.client();
+  Semaphore const slots{client, "slots", 2, {.deadlock_after = 10ms}};
+  auto free = std::make_optional(slots.acquire());
+  std::atomic<int> seated = 0;
+  std::vector<std::string> told(2);
+  std::jthread leaves{[&] {
+    scene_.await_waiters("slots", 1);
+    // They have looked, and looked again.
+    EXPECT_TRUE(eventually([&] { return scene_.redis("KEYS", "tandem:waits:*").size() == 2U; }));
+    std::this_thread::sleep_for(500ms);  // a wait that goes on is the condition
+    free.reset();
+  }};
+  support::on_threads(2, [&](int i) {
+    auto const& mine = i == 0 ? client : other;
+    Semaphore const permits{mine, "slots", 2, {.deadlock_after = 10ms}};
+    Lock const lock{mine, "orders", {.deadlock_after = 10ms}};
+    told[static_cast<std::size_t>(i)] =
+        i == 0 ? ask_in_turn(
+                     seated, 2, [&] { return permits.acquire(); }, [&] { return lock.acquire(); })
+               : ask_in_turn(
+                     seated, 2, [&] { return lock.acquire(); }, [&] { return permits.acquire(); });
+  });
+  EXPECT_EQ(victims_of(told), 0) << told[0] << told[1];
+}
+
 TEST_F(LockDeadlockTest, WhoWaitsForACircleItIsNoPartOfWaitsOn) {
   auto const client = scene_.client();
   std::atomic<int> seated = 0;
@@ -183,7 +304,7 @@ TEST_F(LockDeadlockTest, CircleIsLeftAloneWhenAskedNotToLook) {
 }
 
 TEST_F(LockDeadlockTest, NoFalseAlarmAmongThoseWhoTakeLocksInOrder) {
-  constexpr int clients = 3, threads = 3, locks = 4;
+  constexpr int clients = 3, threads = 3, locks = 6;
   std::vector<Client> all;
   for (int i = 0; i < clients; ++i) all.push_back(scene_.client());
   std::atomic<int> alarms = 0, holds = 0;
@@ -196,9 +317,15 @@ TEST_F(LockDeadlockTest, NoFalseAlarmAmongThoseWhoTakeLocksInOrder) {
         for (int at = 0; at < locks; ++at) {  // always in this order: no circle can be
           if (random() % 2 == 0) continue;
           // Looking so soon and so often is an hour's looking.
-          held.push_back(
-              Lock{all[static_cast<std::size_t>(i % clients)], name(at), {.deadlock_after = 10ms}}
-                  .acquire());
+          auto const& client = all[static_cast<std::size_t>(i % clients)];
+          if (at == 4) {
+            SharedLock const lock{client, name(at), {.deadlock_after = 10ms}};
+            held.push_back(random() % 3 == 0 ? lock.acquire() : lock.acquire_shared());
+          } else if (at == 5) {
+            held.push_back(Semaphore{client, name(at), 2, {.deadlock_after = 10ms}}.acquire());
+          } else {
+            held.push_back(Lock{client, name(at), {.deadlock_after = 10ms}}.acquire());
+          }
           ++holds;
         }
         std::this_thread::sleep_for(std::chrono::milliseconds{random() % 30});
