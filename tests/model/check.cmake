@@ -16,7 +16,7 @@ if(broken)
   foreach(define IN LISTS broken) # a misspelt one would break nothing
     string(REGEX REPLACE "^-D" "" name "${define}")
     set(known NO)
-    foreach(file IN ITEMS "${model}" client scripts)
+    foreach(file IN ITEMS "${model}" client permits scripts)
       file(STRINGS "${CMAKE_CURRENT_LIST_DIR}/${file}.pml" lines REGEX "^#ifn?def ${name}( |$)")
       if(lines)
         set(known YES)

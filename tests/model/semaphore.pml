@@ -1,0 +1,14 @@
+/* Two permits for several; see permits.pml. */
+#ifdef LIVENESS
+#define CLIENTS 3
+#else
+#define CLIENTS 4
+#endif
+#define SHARERS CLIENTS
+#define SECTIONS 1
+#define LIMIT 2
+#define EXPIRIES 1
+#define CUTS 1
+#define GIVE_UPS 1
+#define CRASHES 1
+#include "permits.pml"
