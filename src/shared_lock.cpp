@@ -44,10 +44,10 @@ SharedLock::SharedLock(Client client, std::string_view name, SharedLockOptions o
       options_{options} {
   using std::chrono::hours;
   detail::require_sane("shared lock", name, terms_of(options, false));
-  detail::require(options.writers_ahead >= milliseconds{0} && options.writers_ahead <= hours{1},
-                  "shared lock", name,
-                  fmt::format("writers_ahead is {} ms; accepted is 0 to 1 h",
-                              options.writers_ahead.count()));
+  detail::require(
+      options.writers_ahead >= milliseconds{0} && options.writers_ahead <= hours{1}, "shared lock",
+      name,
+      fmt::format("writers_ahead is {} ms; accepted is 0 to 1 h", options.writers_ahead.count()));
 }
 
 std::string const& SharedLock::name() const noexcept { return keys_->lock; }
@@ -76,7 +76,9 @@ std::optional<Hold> SharedLock::try_acquire_shared_until(Deadline deadline) cons
   return take(Share::yes, Wait::yes, deadline, {});
 }
 
-Hold SharedLock::acquire_shared() const { return *take(Share::yes, Wait::yes, Deadline::max(), {}); }
+Hold SharedLock::acquire_shared() const {
+  return *take(Share::yes, Wait::yes, Deadline::max(), {});
+}
 
 std::optional<Hold> SharedLock::acquire_shared(std::stop_token stop) const {
   return take(Share::yes, Wait::yes, Deadline::max(), stop);
@@ -95,11 +97,10 @@ std::optional<Hold> SharedLock::take(Share share, Wait wait, Deadline deadline,
 
 Hold SharedLock::downgrade(Hold&& writing) const {
   auto const& before = writing.lease_;
-  if (!before || writing.outcome_ || before->keys->lock != keys_->lock || &before->keys->kind != &keys_->kind ||
-      detail::is_shared(before->token)) {
-    throw std::invalid_argument{
-        fmt::format("tandem: shared lock \"{}\": downgrade takes a hold that holds it alone",
-                    keys_->lock)};
+  if (!before || writing.outcome_ || before->keys->lock != keys_->lock ||
+      &before->keys->kind != &keys_->kind || detail::is_shared(before->token)) {
+    throw std::invalid_argument{fmt::format(
+        "tandem: shared lock \"{}\": downgrade takes a hold that holds it alone", keys_->lock)};
   }
   return Hold{client_, detail::downgrade(client_.core(), std::exchange(writing.lease_, nullptr))};
 }

@@ -52,9 +52,9 @@ class PermitsScriptsTest : public ::testing::Test {
   };
 
   Answer acquire(std::string const& token, How const& how) {
-    auto const reply = redis_.run(scripts::permits_acquire, {"x", "{x}:waiters", "{x}:state"},
-                                  token, how.lease.count(), how.join ? 1 : 0, 1000,
-                                  how.ahead.count(), how.limit);
+    auto const reply =
+        redis_.run(scripts::permits_acquire, {"x", "{x}:waiters", "{x}:state"}, token,
+                   how.lease.count(), how.join ? 1 : 0, 1000, how.ahead.count(), how.limit);
     Answer out;
     out.held = reply[0].as<int>() == 1;
     if (out.held) {

@@ -307,10 +307,9 @@ TEST_P(SharedLockTest, KeyOfAnotherTypeIsRefusedWithItsCode) {
 TEST_P(SharedLockTest, UpgradeIsRefusedAtOnceAndSaysWhy) {
   auto const reader = ours_.acquire_shared();
   scene_.reset_count();
-  for (auto const& attempt :
-       std::vector<std::function<void()>>{[&] { (void)ours_.acquire(); },
-                                          [&] { (void)ours_.try_acquire(); },
-                                          [&] { (void)ours_.try_acquire_for(1h); }}) {
+  for (auto const& attempt : std::vector<std::function<void()>>{
+           [&] { (void)ours_.acquire(); }, [&] { (void)ours_.try_acquire(); },
+           [&] { (void)ours_.try_acquire_for(1h); }}) {
     try {
       attempt();
       ADD_FAILURE() << "not refused";

@@ -121,12 +121,9 @@ class Acquisition::Place {
 std::shared_ptr<Lease> Acquisition::Place::ask(bool join) {
   auto const& terms = owner_.terms_;
   auto const keys = owner_.keys_->all();
-  Argument const arguments[] = {token_,
-                                terms.lease.count(),
-                                join ? 1 : 0,
-                                grant_time.count(),
-                                terms.ahead.count(),
-                                terms.limit};
+  Argument const arguments[] = {
+      token_,     terms.lease.count(), join ? 1 : 0, grant_time.count(), terms.ahead.count(),
+      terms.limit};
   asked_at_ = steady_clock::now();
   auto const deadline =
       std::max(std::min(deadline_, owner_.core_.deadline()), asked_at_ + courtesy);
@@ -195,12 +192,12 @@ Acquisition::Acquisition(Core& core, std::shared_ptr<LockKeys const> keys, LockT
       keys_{std::move(keys)},
       terms_{terms},
       // Strangers' turns are counted by the server, hand-off by hand-off.
-      site_{keys_->kind.meets_here
-                ? agent_.site(*keys_,
-                              {.passes = terms.yield_to_foreign > 0 ? 0 : terms.local_passes,
-                               .time = terms.local_time,
-                               .linger = terms.linger})
-                : agent_.own_site()} {}
+      site_{
+          keys_->kind.meets_here
+              ? agent_.site(*keys_, {.passes = terms.yield_to_foreign > 0 ? 0 : terms.local_passes,
+                                     .time = terms.local_time,
+                                     .linger = terms.linger})
+              : agent_.own_site()} {}
 
 Acquisition::~Acquisition() {
   if (!keys_->kind.meets_here) agent_.tidy(site_);
@@ -318,8 +315,7 @@ std::shared_ptr<Lease> Acquisition::go_to_server(Wait const& wait) {
       return nullptr;
     }
     auto const& answer = place.answer();
-    agent_.expect(waiter, place.asked_at() + answer.left, answer.leads,
-                  answer.owners.empty());
+    agent_.expect(waiter, place.asked_at() + answer.left, answer.leads, answer.owners.empty());
     for (bool asks = false; !asks;) {
       switch (waiter.wait(wait.deadline, wait.stop)) {
         case Waiter::Woken::to_look:

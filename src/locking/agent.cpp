@@ -347,8 +347,7 @@ void LockAgent::watch_holders(std::shared_ptr<LockKeys const> const& keys,
   {
     // Noted before they are looked at: a death may be told at once.
     std::lock_guard const guard{mutex_};
-    std::erase_if(watched_,
-                  [&](auto const& each) { return each.second.keys->lock == keys->lock; });
+    std::erase_if(watched_, [&](auto const& each) { return each.second.keys->lock == keys->lock; });
     for (auto const& [owner, who] : seen) {
       watched_.emplace(owner, Watched{keys, who.pid, std::string{who.start}});
     }

@@ -60,7 +60,7 @@ struct Member {
   std::string id{};  // of its wait
   LockTerms::Needs needs = LockTerms::Needs::all_holders;
   bool of_permits = false;
-  std::string waits_for{};  // a lock's name
+  std::string waits_for{};                                  // a lock's name
   std::vector<std::pair<std::string, std::string>> held{};  // tokens, and of which locks
 
   [[nodiscard]] std::string name() const { return client + "/" + thread; }
@@ -77,9 +77,9 @@ std::string record_of(std::string const& id, LockKeys const& keys, LockTerms::Ne
                       std::vector<LockAgent::Held> const& held) {
   std::string out;
   put(out, id);
-  put(out, keys.kind.of_strangers                    ? a_lock
+  put(out, keys.kind.of_strangers                  ? a_lock
            : needs == LockTerms::Needs::any_holder ? a_permit
-                                                     : all_permits);
+                                                   : all_permits);
   put(out, keys.lock);
   for (auto const& each : held) {
     put(out, each.token);
@@ -137,8 +137,8 @@ struct DeadlockCheck::Circle {
       out += fmt::format("{} {}{}{} (pid {}, thread {}) holds \"{}\" and waits for \"{}\"",
                          &each == links.data() ? "" : ";", who ? who->name : "",
                          who && !who->name.empty() ? " on " : "", who ? who->host : "?",
-                         who ? who->pid : 0, each.member.thread,
-                         fmt::join(each.holds, "\", \""), each.member.waits_for);
+                         who ? who->pid : 0, each.member.thread, fmt::join(each.holds, "\", \""),
+                         each.member.waits_for);
     }
     return out;
   }
@@ -202,8 +202,7 @@ std::vector<Member> const& DeadlockCheck::Picture::members_of(std::string_view c
   all.throw_if_error("HGETALL");
   std::vector<Member> out;
   for (std::size_t i = 0; i + 1 < all.size(); i += 2) {
-    out.push_back(
-        read_record(client, all[i].as<std::string>(), all[i + 1].as<std::string_view>()));
+    out.push_back(read_record(client, all[i].as<std::string>(), all[i + 1].as<std::string_view>()));
   }
   return known_.emplace(client, std::move(out)).first->second;
 }

@@ -10,7 +10,7 @@ constinit LockKind const lock_kind{.acquire = scripts::lock_acquire,
                                    .commit = scripts::lock_commit,
                                    .acquire_words = 4,
                                    .release_words = 5,
-                                             .of_strangers = true,
+                                   .of_strangers = true,
                                    .meets_here = true};
 
 constinit LockKind const permits_kind{.acquire = scripts::permits_acquire,

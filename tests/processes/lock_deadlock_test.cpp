@@ -138,14 +138,24 @@ TEST_F(LockDeadlockTest, CircleThroughAReaderAndAWriterOfTwoProcessesIsFound) {
   Forked one{[&] {
     auto const client = scene_.client("reader");
     return ask_in_turn(
-        *seated, 2, [&] { return SharedLock{client, "catalog"}.acquire_shared(); },
-        [&] { return Lock{client, "orders"}.acquire(); });
+        *seated, 2,
+        [&] {
+          return SharedLock{client, "catalog"}.acquire_shared();
+        },
+        [&] {
+          return Lock{client, "orders"}.acquire();
+        });
   }};
   Forked other{[&] {
     auto const client = scene_.client("writer");
     return ask_in_turn(
-        *seated, 2, [&] { return Lock{client, "orders"}.acquire(); },
-        [&] { return SharedLock{client, "catalog"}.acquire(); });
+        *seated, 2,
+        [&] {
+          return Lock{client, "orders"}.acquire();
+        },
+        [&] {
+          return SharedLock{client, "catalog"}.acquire();
+        });
   }};
   std::vector const told{one.told(), other.told()};
   ASSERT_EQ(victims_of(told), 1) << told[0] << told[1];
