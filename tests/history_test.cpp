@@ -54,6 +54,43 @@ TEST(HoldOrderTest, FenceThatIsNoHigherThanAnyBeforeIsAFault) {
   EXPECT_THAT(faults, HasSubstr("then [lock 0 pid 0 fence 4"));
 }
 
+PastHold shared(std::uint64_t fence, std::int64_t entered, std::int64_t ended) {
+  auto out = hold(fence, entered, ended);
+  out.shared = true;
+  return out;
+}
+
+TEST(HoldOrderTest, SharedHoldsMayOverlapInAnyOrderOfTheirFences) {
+  HoldOrder order;
+  order.add(hold(1, 10, 20));
+  order.add(shared(4, 20, 50));
+  order.add(shared(3, 30, 40));
+  order.add(hold(5, 50, 60));
+  order.add(shared(6, 60, 70));
+  EXPECT_THAT(order.look(), IsEmpty());
+  EXPECT_EQ(order.looked_at(), 5U);
+}
+
+TEST(HoldOrderTest, SharedHoldAndOneThatIsNotMayNotOverlap) {
+  HoldOrder order;
+  order.add(shared(1, 10, 100));
+  order.add(shared(2, 20, 30));
+  order.add(hold(3, 40, 50));
+  EXPECT_THAT(order.look(), HasSubstr("overlap: [lock 0 shared pid 0 fence 1 from 10 to 100"));
+  order.add(shared(4, 45, 60));
+  EXPECT_THAT(order.look(), HasSubstr("fence 3 from 40 to 50 (left)] and [lock 0 shared"));
+}
+
+TEST(HoldOrderTest, FenceOfOneThatIsNotSharedIsAboveAllBeforeAndBelowAllAfterIt) {
+  HoldOrder order;
+  order.add(shared(5, 10, 20));
+  order.add(hold(4, 20, 30));
+  EXPECT_THAT(order.look(), HasSubstr("fence does not rise: [lock 0 shared pid 0 fence 5"));
+  order.add(hold(7, 30, 40));
+  order.add(shared(6, 40, 50));
+  EXPECT_THAT(order.look(), HasSubstr("then [lock 0 shared pid 0 fence 6"));
+}
+
 TEST(HoldOrderTest, LocksHaveNothingToDoWithOneAnother) {
   HoldOrder order;
   order.add(hold(5, 10, 20, 0));

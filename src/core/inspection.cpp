@@ -60,7 +60,9 @@ constexpr char const* in_use[] = {
     "WATCH KEY",
     "ZADD KEY 0 x",
     "ZCARD KEY",
+    "ZCOUNT KEY 0 0",
     "ZRANGE KEY 0 0",
+    "ZRANGEBYSCORE KEY 0 0",
     "ZREM KEY x",
     "ZSCORE KEY x",
 };

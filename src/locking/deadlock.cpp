@@ -219,7 +219,8 @@ std::size_t DeadlockCheck::Picture::number_of(Member const& member) {
 void DeadlockCheck::Picture::follow(std::size_t from) {
   auto const waiting = nodes_[from].member;  // adding may move the nodes
   auto const tokens = holders_of(waiting);
-  if (tokens.empty()) nodes_[from].has_way_out = true;
+  // Where more hold than are looked at, one of them may go on.
+  if (tokens.empty() || tokens.size() >= largest_picture) nodes_[from].has_way_out = true;
   for (auto const& token : tokens) {
     auto const who = Identity::of(token);
     Member const* holder = nullptr;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <tandem/lock.hpp>
+#include <tandem/shared_lock.hpp>
 
 namespace tandem::soak {
 namespace {
@@ -42,6 +43,20 @@ class InCall {
   std::int64_t began_ = History::now();
 };
 
+/// A SharedLock, for who reads.
+struct Reading {
+  SharedLock const& lock;
+
+  [[nodiscard]] std::optional<Hold> try_acquire() const { return lock.try_acquire_shared(); }
+  [[nodiscard]] std::optional<Hold> try_acquire_for(milliseconds longest) const {
+    return lock.try_acquire_shared_for(longest);
+  }
+  [[nodiscard]] std::optional<Hold> acquire(std::stop_token stop) const {
+    return lock.acquire_shared(std::move(stop));
+  }
+  [[nodiscard]] Hold acquire() const { return lock.acquire_shared(); }
+};
+
 class Hand {
  public:
   Hand(Book& book, int place, int thread, Client client, unsigned seed)
@@ -67,13 +82,20 @@ class Hand {
   void turn() {
     auto const number = one_of(locks);
     auto const options = some_options(number);
-    Lock const lock{client_, names[static_cast<std::size_t>(number)], options};
-    auto hold = acquire(lock, number);
+    auto const* const name = names[static_cast<std::size_t>(number)];
+    bool const reads = number == for_readers && one_of(4) > 0;
+    std::optional<Hold> hold;
+    if (number == for_readers) {
+      SharedLock const lock{client_, name, {.lease = options.lease, .renew = options.renew}};
+      hold = reads ? acquire(Reading{lock}, number) : acquire(lock, number);
+    } else {
+      hold = acquire(Lock{client_, name, options}, number);
+    }
     if (!hold) {
       ++book_.gave_up;
       return;
     }
-    auto* const entry = book_.history.enter(place_, *hold, number);
+    auto* const entry = book_.history.enter(place_, *hold, number, reads);
     ++book_.holds[static_cast<std::size_t>(place_)];
     stay(entry, *hold, options.lease, number);
     History::leave(entry);
@@ -93,7 +115,8 @@ class Hand {
     return out;
   }
 
-  std::optional<Hold> acquire(Lock const& lock, int number) {
+  template <class AnyLock>
+  std::optional<Hold> acquire(AnyLock const& lock, int number) {
     switch (one_of(8)) {
       case 0:
         return lock.try_acquire();
@@ -123,7 +146,7 @@ class Hand {
       }
       default: {
         InCall const call{step_, Doing::acquiring, number};
-        auto hold = lock.acquire();
+        std::optional<Hold> hold{lock.acquire()};
         raise_to(book_.longest_wait, call.took());
         return hold;
       }
@@ -133,7 +156,7 @@ class Hand {
   /// Mostly for a moment; now and then, and of the last lock often, for longer than the lease.
   void stay(History::Entry* entry, Hold const& hold, milliseconds lease, int number) {
     auto time = std::chrono::microseconds{one_of(1500)};
-    if (one_of(number == locks - 1 ? 8 : 200) == 0) time = lease * (1 + one_of(2)) + 50ms;
+    if (one_of(number == held_for_long ? 8 : 200) == 0) time = lease * (1 + one_of(2)) + 50ms;
     auto const until = steady_clock::now() + time;
     while (steady_clock::now() < until) {
       if (!History::look(entry, hold)) {

@@ -62,6 +62,12 @@ class FaultProxy {
     faults_[command].push_back(fault);
   }
 
+  /// Nothing of what next() said is met any more.
+  void forget() {
+    std::lock_guard const guard{mutex_};
+    faults_.clear();
+  }
+
   /// From now on replies come `size` bytes at a time, a millisecond apart; 0: as they are.
   void trickle(std::size_t size) { trickle_ = size; }
   /// From now on each reply comes so much later.

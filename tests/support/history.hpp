@@ -29,16 +29,18 @@ struct PastHold {
   std::int64_t entered = 0;
   std::int64_t ended = 0;
   std::string how{};
+  bool shared = false;
 
   [[nodiscard]] std::string text() const {
-    return "[lock " + std::to_string(lock) + " pid " + std::to_string(pid) + " fence " +
+    return "[lock " + std::to_string(lock) + (shared ? " shared" : "") + " pid " + std::to_string(pid) + " fence " +
            std::to_string(fence) + " from " + std::to_string(entered) + " to " +
            std::to_string(ended) + " (" + how + ")]";
   }
 };
 
 /// Says whether holds followed one another: none began before those before it had ended, and each
-/// had a higher fence than all before.
+/// had a higher fence than all before. Those that are shared may overlap, and have their fences in
+/// any order among themselves.
 class HoldOrder {
  public:
   void add(PastHold hold) { waiting_.push_back(std::move(hold)); }
@@ -86,19 +88,27 @@ class HoldOrder {
       hold.ended = std::min(hold.ended, loss.down);
     }
     ++looked_at_;
-    auto& latest = latest_[hold.lock];
+    auto& all = latest_[hold.lock];
+    auto& alone = latest_alone_[hold.lock];
+    auto const& latest = hold.shared ? alone : all;
     std::string out;
     if (hold.fence <= latest.by_fence.fence)
       out += "fence does not rise: " + latest.by_fence.text() + " then " + hold.text() + "\n";
     if (hold.entered < latest.by_end.ended)
       out += "overlap: " + latest.by_end.text() + " and " + hold.text() + "\n";
-    if (hold.fence > latest.by_fence.fence) latest.by_fence = hold;
-    if (hold.ended > latest.by_end.ended) latest.by_end = std::move(hold);
+    if (!hold.shared) note(alone, hold);
+    note(all, hold);
     return out;
+  }
+
+  static void note(Latest& latest, PastHold const& hold) {
+    if (hold.fence > latest.by_fence.fence) latest.by_fence = hold;
+    if (hold.ended > latest.by_end.ended) latest.by_end = hold;
   }
 
   std::vector<PastHold> waiting_{};
   std::map<int, Latest> latest_{};
+  std::map<int, Latest> latest_alone_{};  // of those that are not shared
   std::vector<Loss> losses_{};
   std::size_t looked_at_ = 0;
 };
@@ -116,6 +126,7 @@ class History {
     std::atomic<int> pid{0};  // 0: the entry is free
     std::atomic<int> lock{0};
     std::atomic<int> slot{0};  // who, over all its lives
+    std::atomic<bool> shared{false};
     std::atomic<std::uint64_t> fence{0};
     std::atomic<std::int64_t> entered{0};
     std::atomic<std::int64_t> valid_until{0};  // as its holder saw it last
@@ -124,10 +135,11 @@ class History {
   };
 
   /// Called by whoever just got `hold`. Null when the book is full.
-  Entry* enter(int slot, Hold const& hold, int lock = 0) {
+  Entry* enter(int slot, Hold const& hold, int lock = 0, bool shared = false) {
     auto* const entry = claim();
     if (entry == nullptr) return nullptr;
     entry->slot = slot;
+    entry->shared = shared;
     entry->lock = lock;
     entry->entered = now();
     // Only a hold that is still valid after that moment was held at it.
@@ -219,7 +231,8 @@ class History {
                  .fence = entry.fence,
                  .entered = entry.entered,
                  .ended = entry.valid_until,
-                 .how = "its lease ended"};
+                 .how = "its lease ended",
+                 .shared = entry.shared};
     if (entry.left != 0 && entry.left < out.ended) {
       out.ended = entry.left;
       out.how = "left";
