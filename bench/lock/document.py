@@ -26,10 +26,10 @@ def uncontended(run, cells):
         [
             [
                 cell["contender"],
-                number(cell["p50_us"], 1),
-                number(cell["p99_us"], 1),
+                number(cell["p50_us"], 2),
+                number(cell["p99_us"], 2),
                 number(cell["per_window"], 0),
-                number(cell["cpu_us"], 1),
+                number(cell["cpu_us"], 2),
                 number(cell["commands"], 2),
                 number(cell["commands_in_scripts"], 2),
             ]
