@@ -63,11 +63,11 @@ int main(int argc, char** argv) try {
   };
 
   bench::Report report{
-      .machine = bench::Machine::now(),
-      .server = bench::server_version(server.url()),
-      .plan = plan,
-      .entrants = bench::entrants({TANDEM_BENCH_PROGRAMS, TANDEM_BENCH_NODE_MODULES "/ioredis"},
-                                  transports[0])};
+      {.machine = bench::Machine::now(),
+       .server = bench::server_version(server.url()),
+       .plan = plan,
+       .entrants = bench::entrants({TANDEM_BENCH_PROGRAMS, TANDEM_BENCH_NODE_MODULES "/ioredis"},
+                                   transports[0])}};
   fmt::print("{}; {}\n", report.server, report.machine.text());
   for (auto const& each : report.entrants.present) fmt::print("{}: {}\n", each.name, each.version);
   for (auto const& why : report.entrants.absent) fmt::print("absent: {}\n", why);

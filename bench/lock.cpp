@@ -84,10 +84,10 @@ int main(int argc, char** argv) try {
   tandem::testing::RedisServer const server;
   auto const socket = server.socket_path();
   Report report{
-      .machine = bench::Machine::now(),
-      .server = bench::server_version(server.url()),
-      .plan = plan,
-      .entrants = entrants(TANDEM_BENCH_PROGRAMS, TANDEM_BENCH_NODE_MODULES, socket, only)};
+      {.machine = bench::Machine::now(),
+       .server = bench::server_version(server.url()),
+       .plan = plan,
+       .entrants = entrants(TANDEM_BENCH_PROGRAMS, TANDEM_BENCH_NODE_MODULES, socket, only)}};
   auto const& contenders = report.entrants.present;
   fmt::print("{}; {}\n", report.server, report.machine.text());
   for (auto const& each : contenders) fmt::print("{}: {}\n", each.name, each.version);

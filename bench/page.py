@@ -20,6 +20,23 @@ def table(head, rows):
     return "\n".join([row(head), row(["---"] * len(head))] + [row(each) for each in rows])
 
 
+def listed(cells, *columns):
+    """A line for each cell.
+
+    `columns`: of each its head; the figure's name, or what makes it of a cell; and, where it is to
+    be rounded, to how many decimals.
+    """
+
+    def shown(cell, figure, digits=None):
+        value = figure(cell) if callable(figure) else cell[figure]
+        return str(value) if digits is None else number(value, digits)
+
+    return table(
+        [head for head, *_ in columns],
+        [[shown(cell, *how) for _, *how in columns] for cell in cells],
+    )
+
+
 def number(value, digits):
     return "-" if value is None else f"{value:,.{digits}f}"
 
@@ -59,6 +76,21 @@ def targets(run, where):
             for name, figures in sorted(rows.items(), key=lambda item: item[0][0])
         ],
     )
+
+
+def losses(cells, where, *figures):
+    """The paragraphs on where another is before tandem; `cells` and `where` as in `ahead`.
+
+    `figures`: of each what it is called, its name, and min or max, which is the best.
+    """
+    parts = [
+        "### Where tandem loses",
+        "The best contender in each line, and by what factor it is before tandem; nothing where"
+        " tandem is the best.",
+    ]
+    for words, figure, is_better in figures:
+        parts += [f"By {words}:", ahead(cells, where, figure, is_better)]
+    return parts
 
 
 def ahead(cells, where, figure, is_better):

@@ -229,6 +229,27 @@ TEST(LockCellTest, WhoNeverGotItMakesItUnfairAndWhoGotItTooLateDoesNotMakeItFair
   EXPECT_EQ(cell.fairness, 0);
 }
 
+template <class Cell>
+std::vector<std::string> said(std::vector<Cell> const& cells) {
+  std::vector<std::string> out;
+  for (auto const& verdict : targets::of(cells))
+    out.push_back(fmt::format("{} {:.2f} {}", verdict.what, verdict.figure, verdict.holds()));
+  return out;
+}
+
+TEST(LockTargetsTest, OfALockThatNobodyElseWantsAreHeldAgainstTheCellsTheySpeakOf) {
+  auto const cell = [](char const* contender, double p50, double commands) {
+    return Uncontended{
+        .place = "one core", .contender = contender, .p50 = p50, .commands = commands};
+  };
+  EXPECT_THAT(said<Uncontended>({cell(names::scripts, 40, 2), cell(names::ours, 50, 2)}),
+              ElementsAre("commands per acquisition 2.00 true",
+                          "p50 / that of its scripts by hiredis 1.25 false"));
+  EXPECT_THAT(said<Uncontended>({cell(names::lingering, 0.2, 0.06)}),
+              ElementsAre("ns at p50, lingering 200.00 true",
+                          "commands per acquisition, lingering 0.06 false"));
+}
+
 TEST(LockTargetsTest, AreHeldAgainstTheCellsTheySpeakOf) {
   auto const cell = [](char const* contender, Shape shape, double per_window) {
     return Contended{.place = shape.threads > 1 ? "threads" : "processes",
@@ -241,20 +262,13 @@ TEST(LockTargetsTest, AreHeldAgainstTheCellsTheySpeakOf) {
                      .fairness = 0.95,
                      .commands = 3};
   };
-  auto const said = [](std::vector<Contended> const& cells) {
-    std::vector<std::string> out;
-    for (auto const& verdict : targets::of(cells)) {
-      out.push_back(fmt::format("{} {:.2f} {}", verdict.what, verdict.figure, verdict.holds()));
-    }
-    return out;
-  };
   auto const commands = "commands per acquisition 3.00 true";
   auto const fairness = "fewest / most acquisitions of a caller 0.95 true";
-  EXPECT_THAT(said({cell(names::ours, {2}, 300)}),
+  EXPECT_THAT(said<Contended>({cell(names::ours, {2}, 300)}),
               ElementsAre(commands, fairness, "hand-off in round trips 2.50 true"));
-  EXPECT_THAT(said({cell(names::ours, {8}, 300), cell(names::red_mutex, {8}, 100)}),
+  EXPECT_THAT(said<Contended>({cell(names::ours, {8}, 300), cell(names::red_mutex, {8}, 100)}),
               ElementsAre(commands, fairness, "acquisitions / those of RedMutex 3.00 false"));
-  EXPECT_THAT(said({cell(names::ours, {16}, 300), cell(names::ours, {1, 16}, 3300)}),
+  EXPECT_THAT(said<Contended>({cell(names::ours, {16}, 300), cell(names::ours, {1, 16}, 3300)}),
               ElementsAre(commands, fairness, commands, fairness,
                           "acquisitions / those of as many processes 11.00 true"));
 }
@@ -264,7 +278,8 @@ TEST(LockBenchmarkTest, WritesAFigureForEveryContenderInEveryLine) {
   tandem::support::ScratchFolder const scratch;
   auto const file = scratch.path("lock.json");
   auto const command = fmt::format(
-      "'{}' --quick --windows 2 --only \"tandem's scripts,tandem\" --json '{}' >/dev/null",
+      "'{}' --quick --windows 2 --only \"tandem's scripts,tandem,tandem lingering\" --json '{}' "
+      ">/dev/null",
       TANDEM_BENCH_LOCK, file);
   ASSERT_EQ(std::system(command.c_str()), 0);  // NOLINT(concurrency-mt-unsafe): no thread yet
   std::ifstream stream{file};
@@ -277,6 +292,7 @@ TEST(LockBenchmarkTest, WritesAFigureForEveryContenderInEveryLine) {
   // On one core and on any.
   EXPECT_EQ(count("\"contender\": \"tandem's scripts\", \"p50_us\": "), 2);
   EXPECT_EQ(count("\"contender\": \"tandem\", \"p50_us\": "), 2);
+  EXPECT_EQ(count("\"contender\": \"tandem lingering\", \"p50_us\": "), 2);
   // 2 processes on one core and on any, 16 processes and 16 threads; with two sections each.
   EXPECT_EQ(count("\"contender\": \"tandem\", \"round_trip_us\": "), 8);
   EXPECT_EQ(count("\"processes\": 1, \"threads\": 16, "), 2);
@@ -284,9 +300,9 @@ TEST(LockBenchmarkTest, WritesAFigureForEveryContenderInEveryLine) {
   EXPECT_EQ(count("\"idle_commands_per_second\": null"), 2) << "of threads there is none";
   EXPECT_EQ(count("\"pidfd_p50_ms\": "), 1);
   EXPECT_EQ(count("\"p50_us\": 0,"), 0);
-  // Without contention two for each line. With it two for each; of processes, of two processes, of
-  // threads each one more. The crash.
-  EXPECT_EQ(count("\"holds\": "), 2 * 2 + 8 * 2 + 6 + 4 + 1 + 1);
+  // Without contention two for each line, and two for lingering. With it two for each; of processes,
+  // of two processes, of threads each one more. The crash.
+  EXPECT_EQ(count("\"holds\": "), 2 * (2 + 2) + 8 * 2 + 6 + 4 + 1 + 1);
 }
 
 }  // namespace

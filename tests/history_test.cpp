@@ -91,6 +91,18 @@ TEST(HoldOrderTest, FenceOfOneThatIsNotSharedIsAboveAllBeforeAndBelowAllAfterIt)
   EXPECT_THAT(order.look(), HasSubstr("then [lock 0 shared pid 0 fence 6"));
 }
 
+TEST(HoldOrderTest, HoldWithoutAFenceMayNotOverlapEitherAndSaysNothingOfFences) {
+  HoldOrder order;
+  order.add(hold(5, 10, 20));
+  order.add(hold(0, 20, 30));
+  EXPECT_THAT(order.look(), IsEmpty());
+  order.add(hold(0, 29, 40));
+  order.add(hold(5, 40, 50));
+  auto const faults = order.look();
+  EXPECT_THAT(faults, HasSubstr("overlap: [lock 0 pid 0 fence 0 from 20 to 30"));
+  EXPECT_THAT(faults, HasSubstr("fence does not rise: [lock 0 pid 0 fence 5 from 10"));
+}
+
 TEST(HoldOrderTest, LocksHaveNothingToDoWithOneAnother) {
   HoldOrder order;
   order.add(hold(5, 10, 20, 0));

@@ -1,6 +1,6 @@
 """docs/benchmarks.md, from what `client --json` measured; for ../document.py."""
 
-from page import ahead, described, distinct, number, plot, table, targets
+from page import described, distinct, listed, losses, plot, targets
 
 PAGE = "benchmarks.md"
 
@@ -20,24 +20,17 @@ def calls(cell):
 
 
 def figures(run, cells):
-    head = ["callers", "contender", "p50 µs", "p99 µs", f"in {run['window_ms']} ms"]
-    head += ["CPU µs", "calls", "waits", "switches"]
-    return table(
-        head,
-        [
-            [
-                str(cell["callers"]),
-                cell["contender"],
-                number(cell["p50_us"], 1),
-                number(cell["p99_us"], 1),
-                number(cell["per_window"], 0),
-                number(cell["cpu_us"], 1),
-                number(calls(cell), 2),
-                number(cell["waits"], 2),
-                number(cell["switches"], 2),
-            ]
-            for cell in cells
-        ],
+    return listed(
+        cells,
+        ("callers", "callers"),
+        ("contender", "contender"),
+        ("p50 µs", "p50_us", 1),
+        ("p99 µs", "p99_us", 1),
+        (f"in {run['window_ms']} ms", "per_window", 0),
+        ("CPU µs", "cpu_us", 1),
+        ("calls", calls, 2),
+        ("waits", "waits", 2),
+        ("switches", "switches", 2),
     )
 
 
@@ -48,16 +41,13 @@ def placed(run):
 def section(run):
     cells = placed(run)
     parts = [described(run), "### Targets", targets(run, "transport")]
-    parts += [
-        "### Where tandem loses",
-        "The best contender in each line, and by what factor it is before tandem; nothing where"
-        " tandem is the best. By commands in a window:",
-        ahead(cells, "transport", "per_window", max),
-        "By p50:",
-        ahead(cells, "transport", "p50_us", min),
-        "By processor time per command:",
-        ahead(cells, "transport", "cpu_us", min),
-    ]
+    parts += losses(
+        cells,
+        "transport",
+        ("commands in a window", "per_window", max),
+        ("p50", "p50_us", min),
+        ("processor time per command", "cpu_us", min),
+    )
     for place in distinct(cell["place"] for cell in cells):
         parts += [f"### {place}", figures(run, [cell for cell in cells if cell["place"] == place])]
     return "\n\n".join(parts)

@@ -1,54 +1,21 @@
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "client/cell.hpp"
 #include "client/entrants.hpp"
 #include "client/measure.hpp"
 #include "json.hpp"
-#include "machine.hpp"
-#include "verdict.hpp"
+#include "run.hpp"
 
 namespace bench {
 
-/// All that a run found out, for document.py and for whoever wants to compare two runs.
-struct Report {
-  Machine machine;
-  std::string server;  ///< its version
-  Plan plan;
-  Entrants entrants;
+/// All that a run found out.
+struct Report : Run<Plan, Entrants> {
   std::vector<Cell> cells{};
-  std::vector<Verdict> verdicts{};
 
   [[nodiscard]] Json json() const {
-    Json out;
-    out.object([&] {
-      out.object("machine", [&] {
-        machine.add_to(out);
-        out.field("server", server);
-      });
-      out.field("window_ms", plan.window.count());
-      out.field("windows", plan.windows);
-      out.array("contenders", [&] {
-        for (auto const& each : entrants.present) {
-          out.object([&] {
-            out.field("name", each.name);
-            out.field("version", each.version);
-          });
-        }
-      });
-      out.array("absent", [&] {
-        for (auto const& why : entrants.absent) out.element(why);
-      });
-      out.array("cells", [&] {
-        for (auto const& cell : cells) out.object([&] { add(out, cell); });
-      });
-      out.array("targets", [&] {
-        for (auto const& verdict : verdicts) out.object([&] { verdict.add_to(out); });
-      });
-    });
-    return out;
+    return Run::json([this](Json& out) { list(out, "cells", cells, add); });
   }
 
  private:

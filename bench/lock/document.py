@@ -1,6 +1,6 @@
 """docs/benchmarks/locks.md, from what `lock --json` measured; for ../document.py."""
 
-from page import ahead, described, distinct, number, plot, table, targets
+from page import described, distinct, listed, losses, plot, targets
 
 PAGE = "benchmarks/locks.md"
 
@@ -19,68 +19,47 @@ def with_callers(cells):
 
 
 def uncontended(run, cells):
-    head = ["contender", "p50 µs", "p99 µs", f"in {run['window_ms']} ms", "CPU µs", "commands"]
-    head += ["in scripts"]
-    return table(
-        head,
-        [
-            [
-                cell["contender"],
-                number(cell["p50_us"], 1),
-                number(cell["p99_us"], 1),
-                number(cell["per_window"], 0),
-                number(cell["cpu_us"], 1),
-                number(cell["commands"], 2),
-                number(cell["commands_in_scripts"], 2),
-            ]
-            for cell in cells
-        ],
+    return listed(
+        cells,
+        ("contender", "contender"),
+        ("p50 µs", "p50_us", 2),
+        ("p99 µs", "p99_us", 2),
+        (f"in {run['window_ms']} ms", "per_window", 0),
+        ("CPU µs", "cpu_us", 2),
+        ("commands", "commands", 2),
+        ("in scripts", "commands_in_scripts", 2),
     )
 
 
 def contended(run, cells):
-    head = ["callers", "contender", f"in {run['window_ms']} ms", "wait p50 µs", "wait p99 µs", "typical µs"]
-    head += ["handed over", "hand-off µs", "round trips", "fairness", "commands", "in scripts"]
-    head += ["CPU µs", "idle per s"]
-    return table(
-        head,
-        [
-            [
-                str(cell["callers"]),
-                cell["contender"],
-                number(cell["per_window"], 0),
-                number(cell["wait_p50_us"], 1),
-                number(cell["wait_p99_us"], 1),
-                number(cell["typical_wait_us"], 1),
-                number(cell["handed_over"], 2),
-                number(cell["hand_off_us"], 1),
-                number(cell["hand_off_in_round_trips"], 1),
-                number(cell["fairness"], 2),
-                number(cell["commands"], 2),
-                number(cell["commands_in_scripts"], 2),
-                number(cell["cpu_us"], 1),
-                number(cell["idle_commands_per_second"], 2),
-            ]
-            for cell in cells
-        ],
+    return listed(
+        cells,
+        ("callers", "callers"),
+        ("contender", "contender"),
+        (f"in {run['window_ms']} ms", "per_window", 0),
+        ("wait p50 µs", "wait_p50_us", 1),
+        ("wait p99 µs", "wait_p99_us", 1),
+        ("typical µs", "typical_wait_us", 1),
+        ("handed over", "handed_over", 2),
+        ("hand-off µs", "hand_off_us", 1),
+        ("round trips", "hand_off_in_round_trips", 1),
+        ("fairness", "fairness", 2),
+        ("commands", "commands", 2),
+        ("in scripts", "commands_in_scripts", 2),
+        ("CPU µs", "cpu_us", 1),
+        ("idle per s", "idle_commands_per_second", 2),
     )
 
 
 def crashes(cells):
-    head = ["contender", "lease ms", "kills", "p50 ms", "worst ms", "pidfd p50 ms"]
-    return table(
-        head,
-        [
-            [
-                cell["contender"],
-                number(cell["lease_ms"], 0),
-                str(cell["kills"]),
-                number(cell["p50_ms"], 2),
-                number(cell["worst_ms"], 2),
-                number(cell["pidfd_p50_ms"], 3),
-            ]
-            for cell in cells
-        ],
+    return listed(
+        cells,
+        ("contender", "contender"),
+        ("lease ms", "lease_ms", 0),
+        ("kills", "kills"),
+        ("p50 ms", "p50_ms", 2),
+        ("worst ms", "worst_ms", 2),
+        ("pidfd p50 ms", "pidfd_p50_ms", 3),
     )
 
 
@@ -91,18 +70,14 @@ def at(place, cells):
 def section(run):
     cells = with_callers(run["contended"])
     parts = [described(run), "### Targets", targets(run, "where")]
-    parts += [
-        "### Where tandem loses",
-        "The best contender in each line, and by what factor it is before tandem; nothing where"
-        " tandem is the best. By acquisitions in a window:",
-        ahead(cells, "callers are", "per_window", max),
-        "By the typical wait:",
-        ahead(cells, "callers are", "typical_wait_us", min),
-        "By the p99 of all waits:",
-        ahead(cells, "callers are", "wait_p99_us", min),
-        "By processor time of the clients per acquisition:",
-        ahead(cells, "callers are", "cpu_us", min),
-    ]
+    parts += losses(
+        cells,
+        "callers are",
+        ("acquisitions in a window", "per_window", max),
+        ("the typical wait", "typical_wait_us", min),
+        ("the p99 of all waits", "wait_p99_us", min),
+        ("processor time of the clients per acquisition", "cpu_us", min),
+    )
     for place in distinct(cell["place"] for cell in run["uncontended"]):
         parts += [
             f"### Nobody else wants it, {place}",

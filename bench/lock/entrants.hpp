@@ -30,6 +30,7 @@ namespace bench::lock {
 /// Names that the figures are compared by.
 namespace names {
 inline constexpr auto ours = "tandem";
+inline constexpr auto lingering = "tandem lingering";
 inline constexpr auto scripts = "tandem's scripts";
 inline constexpr auto minimal = "minimal scripts";
 inline constexpr auto classic = "classic";
@@ -43,7 +44,7 @@ inline constexpr auto ping = "PING";
 struct Entrant {
   std::string name;
   std::vector<std::string> words;
-  bool waits = true;      ///< else it only knows a lock that is free
+  bool waits = true;      ///< else it is measured with a lock that is free only
   std::string version{};  ///< what such a process says of itself
 
   [[nodiscard]] std::unique_ptr<Process> start(Task const& task) const {
@@ -63,6 +64,10 @@ struct Entrants {
 /// The contenders that are written in C++, by name.
 inline std::unique_ptr<Library> make(std::string_view name, Task const& task) {
   if (name == names::ours) return std::make_unique<TandemLock>(task, tandem::LockOptions{});
+  if (name == names::lingering) {
+    // Over the slices of the others, too.
+    return std::make_unique<TandemLock>(task, tandem::LockOptions{.linger = task.lease});
+  }
   if (name == names::scripts) return std::make_unique<TandemScripts>(task);
   if (name == names::minimal) return std::make_unique<Minimal>(task);
   if (name == names::classic) return std::make_unique<Classic>(task);
@@ -87,6 +92,7 @@ inline Entrants entrants(std::string const& programs, std::string const& node_mo
       own(names::scripts, false),
       own(names::minimal, false),
       own(names::ours, true),
+      own(names::lingering, false),  // for those that nobody else wants
       own(names::classic, true),
 #ifdef TANDEM_BENCH_REDIS_PLUS_PLUS
       own(names::red_mutex, true),

@@ -1,55 +1,28 @@
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "json.hpp"
 #include "lock/cell.hpp"
 #include "lock/entrants.hpp"
 #include "lock/plan.hpp"
-#include "machine.hpp"
-#include "verdict.hpp"
+#include "run.hpp"
 
 namespace bench::lock {
 
-/// All that a run found out, for document.py and for whoever wants to compare two runs.
-struct Report {
-  Machine machine;
-  std::string server;  ///< its version
-  Plan plan;
-  Entrants entrants;
+/// All that a run found out.
+struct Report : Run<Plan, Entrants> {
   std::vector<Uncontended> uncontended{};
   std::vector<Contended> contended{};
   std::vector<Crash> crashes{};
-  std::vector<Verdict> verdicts{};
 
   [[nodiscard]] Json json() const {
-    Json out;
-    auto const list = [&out](char const* name, auto const& all, auto const& add) {
-      out.array(name, [&] {
-        for (auto const& each : all) out.object([&] { add(each); });
-      });
-    };
-    out.object([&] {
-      out.object("machine", [&] {
-        machine.add_to(out);
-        out.field("server", server);
-      });
-      out.field("window_ms", plan.window.count());
-      out.field("windows", plan.windows);
-      list("contenders", entrants.present, [&](Entrant const& each) {
-        out.field("name", each.name);
-        out.field("version", each.version);
-      });
-      out.array("absent", [&] {
-        for (auto const& why : entrants.absent) out.element(why);
-      });
-      list("uncontended", uncontended, [&](Uncontended const& cell) { add(out, cell); });
-      list("contended", contended, [&](Contended const& cell) { add(out, cell); });
-      list("crashes", crashes, [&](Crash const& cell) { add(out, cell); });
-      list("targets", verdicts, [&](Verdict const& verdict) { verdict.add_to(out); });
+    return Run::json([this](Json& out) {
+      auto const add_cell = [](Json& json, auto const& cell) { add(json, cell); };
+      list(out, "uncontended", uncontended, add_cell);
+      list(out, "contended", contended, add_cell);
+      list(out, "crashes", crashes, add_cell);
     });
-    return out;
   }
 
  private:

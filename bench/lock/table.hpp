@@ -40,7 +40,7 @@ inline void print(std::vector<Uncontended> const& group) {
   if (group.empty()) return;
   fmt::print("{}\n", group.front().place);
   for (auto const& cell : group) {
-    fmt::print("  {:<26} {:>9.1f} {:>9.1f} {:>9.0f} {:>9.1f} {:>9.2f} {:>9.2f}\n", cell.contender,
+    fmt::print("  {:<26} {:>9.2f} {:>9.2f} {:>9.0f} {:>9.2f} {:>9.2f} {:>9.2f}\n", cell.contender,
                cell.p50, cell.p99, cell.per_window, cell.cpu, cell.commands, cell.in_scripts);
   }
 }

@@ -30,10 +30,14 @@ Cell const* find(std::vector<Cell> const& group, std::string_view contender,
 inline std::vector<Verdict> of(std::vector<Uncontended> const& group) {
   std::vector<Verdict> out;
   for (auto const& ours : group) {
-    if (ours.contender != names::ours) continue;
     auto const add = [&](std::string what, double figure, double limit) {
       out.push_back({std::move(what), ours.place, 1, figure, limit});
     };
+    if (ours.contender == names::lingering) {
+      add("ns at p50, lingering", ours.p50 * 1000, 300);
+      add("commands per acquisition, lingering", ours.commands, 0.05);
+    }
+    if (ours.contender != names::ours) continue;
     add("commands per acquisition", ours.commands, 2);
     if (auto const* const bare = find(group, names::scripts, ours.place))
       add("p50 / that of its scripts by hiredis", ours.p50 / bare->p50, 1.10);

@@ -34,7 +34,7 @@ Core::OfThisProcess::OfThisProcess(std::shared_ptr<Options const> shared)
       pool{*options},
       attendant{*options, line, events},
       events{*options} {
-  events.attach(attendant);
+  events.attach_first(attendant);
 }
 
 Core::OfThisProcess::~OfThisProcess() {

@@ -28,6 +28,8 @@ constexpr std::string_view invalidations = "__redis__:invalidate";  // RESP2's c
 
 Events::~Events() { stop(); }
 
+void Events::attach_first(EventListener& listener) { listeners_.push_back(&listener); }
+
 void Events::attach(EventListener& listener) {
   std::lock_guard const guard{mutex_};
   listeners_.push_back(&listener);

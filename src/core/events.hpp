@@ -71,6 +71,9 @@ class Events final : private Waiting {
 
   /// Before start(), or from the thread that made the listener while nothing is due for it.
   void attach(EventListener& listener);
+  /// Before anybody else knows of this object. Takes no lock: a fork's hook comes here, with that of
+  /// the hooks, which start() takes with its own.
+  void attach_first(EventListener& listener);
 
   /// Starts the thread, once. Throws Unreachable when there can be none.
   void start();

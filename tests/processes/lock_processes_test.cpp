@@ -206,6 +206,11 @@ TEST_F(LockProcessesTest, ChildThatExitsLeavesItsParentsHoldAlone) {
   inherited.reset();
 }
 
+TEST_F(LockProcessesTest, LockThatWasMadeAndNotUsedBeforeAForkWorksInTheChild) {
+  auto const both = lock();
+  EXPECT_EQ(support::in_child([&] { return both.acquire().held() ? "held" : "lost"; }), "held");
+}
+
 TEST_F(LockProcessesTest, LockThatWasUsedBeforeAForkWorksInBothAfterIt) {
   auto const both = lock({.lease = 3s});  // a stall must not end it
   both.acquire().release();

@@ -25,7 +25,7 @@ struct PastHold {
   int lock = 0;
   int slot = 0;
   int pid = 0;
-  std::uint64_t fence = 0;
+  std::uint64_t fence = 0;  // 0: a stranger's, which has none
   std::int64_t entered = 0;
   std::int64_t ended = 0;
   std::string how{};
@@ -39,8 +39,8 @@ struct PastHold {
 };
 
 /// Says whether holds followed one another: none began before those before it had ended, and each
-/// had a higher fence than all before. Those that are shared may overlap, and have their fences in
-/// any order among themselves.
+/// that has a fence had a higher one than all before. Those that are shared may overlap, and have
+/// their fences in any order among themselves.
 class HoldOrder {
  public:
   void add(PastHold hold) { waiting_.push_back(std::move(hold)); }
@@ -92,7 +92,7 @@ class HoldOrder {
     auto& alone = latest_alone_[hold.lock];
     auto const& latest = hold.shared ? alone : all;
     std::string out;
-    if (hold.fence <= latest.by_fence.fence)
+    if (hold.fence != 0 && hold.fence <= latest.by_fence.fence)
       out += "fence does not rise: " + latest.by_fence.text() + " then " + hold.text() + "\n";
     if (hold.entered < latest.by_end.ended)
       out += "overlap: " + latest.by_end.text() + " and " + hold.text() + "\n";

@@ -18,10 +18,12 @@ class TandemLock final : public Library {
  public:
   TandemLock(Task const& task, tandem::LockOptions options)
       : lock_{tandem::Client{"unix://" + task.socket}, task.name, with_lease(options, task.lease)},
-        holds_(static_cast<std::size_t>(task.callers)) {}
+        holds_(static_cast<std::size_t>(task.callers)),
+        lingers_{options.linger.count() > 0} {}
 
   [[nodiscard]] std::string text() const override {
-    return "tandem::Lock, one tandem::Client for each process";
+    return std::string{"tandem::Lock"} + (lingers_ ? " with LockOptions::linger" : "") +
+           ", one tandem::Client for each process";
   }
   void acquire(int caller) override { of(caller) = lock_.acquire(); }
   void release(int caller) override {
@@ -38,6 +40,7 @@ class TandemLock final : public Library {
 
   tandem::Lock lock_;
   std::vector<std::optional<tandem::Hold>> holds_;
+  bool lingers_;
 };
 
 }  // namespace bench::lock
