@@ -258,6 +258,26 @@ TEST_F(PermitsScriptsTest, ReleaseGrantsToTheFirstWhoLivesAndTellsWhoLeadsThen) 
   EXPECT_THAT(a_ears_.heard(), HasSubstr(std::string{"first "} + next));
 }
 
+TEST_F(PermitsScriptsTest, ReleaseOfAWriterGrantsToAllReadersUpToTheNextWriter) {
+  acquire(writer_a_);
+  acquire(reader_a_, {.join = true});
+  acquire(reader_b_, {.join = true});
+  acquire(writer_b_, {.join = true});
+  acquire("a/4s/1/1/place/host/", {.join = true});
+  release(writer_a_);
+  EXPECT_THAT(members(), UnorderedElementsAre(reader_a_, reader_b_));
+  EXPECT_THAT(queue(), ElementsAre(writer_b_, "a/4s/1/1/place/host/"));
+}
+
+TEST_F(PermitsScriptsTest, WhoTakesItsTurnByAskingLetsInThoseBehindItWhoFit) {
+  acquire(writer_a_);
+  acquire(reader_a_, {.join = true});
+  acquire(reader_b_, {.join = true});
+  scene_.redis("DEL", "x");
+  EXPECT_TRUE(acquire(reader_a_, {.join = true}).held);
+  EXPECT_THAT(members(), UnorderedElementsAre(reader_a_, reader_b_)) << "it fits as well";
+}
+
 TEST_F(PermitsScriptsTest, GrantThatIsNotTakenUpEndsSoon) {
   acquire(writer_a_);
   acquire(writer_b_, {.join = true, .lease = 1h});
