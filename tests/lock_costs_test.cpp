@@ -28,6 +28,7 @@ class LockCostsTest : public LockSceneTest {
   /// Of a client of its own that has its connections, and knows that it is listened to: it has
   /// waited before.
   Lock warm() {
+    auto const listening = scene_.count().listening;
     auto client = scene_.client();
     Lock lock{client, "orders"};
     lock.acquire().release();
@@ -36,6 +37,7 @@ class LockCostsTest : public LockSceneTest {
     scene_.await_waiters("warm-up", 1);
     waiting.stop();
     EXPECT_FALSE(waiting.get());
+    scene_.await_listening(listening + 1);
     return lock;
   }
 };

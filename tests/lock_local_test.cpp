@@ -33,12 +33,14 @@ class LockLocalTest : public LockSceneTest {
  protected:
   /// Of a client that listens already.
   Lock warm(LockOptions const& options = {}) {
+    auto const listening = scene_.count().listening;
     auto client = scene_.client();
     scene_.redis("SET", "warm-up", "a stranger");
     Waiting waiting{Lock{client, "warm-up"}};
     scene_.await_waiters("warm-up", 1);
     waiting.stop();
     EXPECT_FALSE(waiting.get());
+    scene_.await_listening(listening + 1);
     return Lock{client, "orders", options};
   }
 };

@@ -209,6 +209,7 @@ TEST_P(SemaphoreTest, TellsWhoHoldsAndWhoWaits) {
 TEST_P(SemaphoreTest, CostsOneCommandToAcquireAndOneToRelease) {
   auto const slots = make(2);
   slots.acquire().release();
+  scene_.await_listening(1);
   scene_.reset_count();
   slots.acquire().release();
   EXPECT_EQ(scene_.count().all, 2);

@@ -280,6 +280,7 @@ TEST_P(SharedLockTest, NothingButTheStateStaysBehind) {
 TEST_P(SharedLockTest, CountersOfOneCommandEach) {
   ours_.acquire_shared().release();  // it is connected, and the server knows the scripts
   ours_.acquire().release();
+  scene_.await_listening(1);
   scene_.reset_count();
   ours_.acquire_shared().release();
   ours_.acquire().release();

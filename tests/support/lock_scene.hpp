@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <future>
@@ -57,6 +58,7 @@ struct CommandCount {
   long long tracked =
       0;              // CLIENT CACHING: each comes with a GET and a PTTL, which scripts use as well
   long long all = 0;  // these, and what else a client with locks sends
+  long long listening = 0;  // connections for which all was said with which they begin to listen
 
   static CommandCount of(Client& redis) {
     auto const info = redis.command("INFO", "commandstats").as<std::string>();
@@ -70,6 +72,7 @@ struct CommandCount {
     out.tracked = calls("client|caching");
     out.all = out.scripts + 3 * out.tracked + calls("ping") + calls("subscribe") + calls("hello") +
               calls("client|tracking") + calls("client|id") + calls("select");
+    out.listening = std::min(calls("client|tracking"), calls("subscribe"));
     return out;
   }
 };
@@ -115,6 +118,11 @@ class LockScene {
   void await_tracking() {
     ASSERT_TRUE(eventually([&] { return count().tracked > tracked_; }));
     tracked_ = count().tracked;
+  }
+
+  /// Until so many clients have connected to listen, which they do in the background.
+  void await_listening(long long clients) {
+    ASSERT_TRUE(eventually([&] { return count().listening >= clients; }));
   }
 
   void reset_count() {
