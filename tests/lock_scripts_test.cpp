@@ -19,6 +19,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using support::eventually;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -31,6 +32,7 @@ class LockScriptsTest : public ::testing::Test {
     long long left = 0;
     bool leads = false;
     std::string owner{};
+    std::uint64_t last_fence = 0;
   };
   enum class Join { no, yes };
 
@@ -55,7 +57,8 @@ class LockScriptsTest : public ::testing::Test {
     if (reply[0].as<int>() == 1) return {.held = true, .fence = reply[1].as<std::uint64_t>()};
     return {.left = reply[1].as<long long>(),
             .leads = reply[2].as<bool>(),
-            .owner = reply[3].as<std::string>()};
+            .owner = reply[3].as<std::string>(),
+            .last_fence = reply[5].as<std::uint64_t>()};
   }
   Answer wait(std::string const& token) { return acquire(token, Join::yes); }
   /// After `yield_after` hand-offs the key is left free.
@@ -130,7 +133,7 @@ TEST_F(LockScriptsTest, NobodyBargesWhenTheKeyIsGoneAndOthersWait) {
   scene_.redis("DEL", "orders");
   EXPECT_FALSE(acquire("x/2/1/h/").held);
   EXPECT_EQ(holder(), a_);
-  EXPECT_THAT(a_ears_.heard(), HasSubstr("grant " + a_));
+  EXPECT_THAT(a_ears_.heard(), AllOf(HasSubstr("grant "), HasSubstr(" 0 " + a_)));
   EXPECT_THAT(queue(), ElementsAre(b_));
 }
 
@@ -227,11 +230,35 @@ TEST_F(LockScriptsTest, ReleaseGrantsTheFirstWaiterAndTellsTheNextThatItLeads) {
   EXPECT_EQ(release("x/1/1/h/"), 1);
   EXPECT_EQ(holder(), a_);
   EXPECT_LE(lease_left(), 1'000) << "a grant is short";
-  EXPECT_THAT(a_ears_.heard(), HasSubstr("grant " + a_));
+  EXPECT_THAT(a_ears_.heard(), AllOf(HasSubstr("grant "), HasSubstr(" 0 " + a_)));
   EXPECT_THAT(b_ears_.heard(), HasSubstr("lead 1000 " + b_));
   EXPECT_THAT(queue(), ElementsAre(b_));
   EXPECT_TRUE(wait(a_).held);
   EXPECT_GT(lease_left(), 1'000) << "taken up, it lasts for the lease";
+}
+
+TEST_F(LockScriptsTest, GrantSaysItsFenceWhichIsGreaterThanTheLastOneThatAWaiterWasTold) {
+  auto const before = acquire("x/1/1/h/").fence;
+  wait(deaf_);
+  auto const told = wait(a_).last_fence;
+  EXPECT_EQ(told, before);
+  release_hold("x/1/1/h/", before);
+  auto const fence = wait(a_).fence;
+  EXPECT_GT(fence, told);
+  EXPECT_THAT(a_ears_.heard(), HasSubstr("grant " + std::to_string(fence) + " 0 " + a_));
+  EXPECT_EQ(wait(b_).last_fence, fence) << "what a message of before it says is not greater";
+}
+
+TEST_F(LockScriptsTest, GrantTellsAProcessThatWouldKeepTheLockWhetherOthersWait) {
+  std::string const keeps = "b/1k/100/host/";
+  acquire("x/1/1/h/");
+  wait(keeps);
+  release("x/1/1/h/");
+  EXPECT_THAT(b_ears_.heard(), HasSubstr(" 0 " + keeps));
+  wait("b/2k/100/host/");
+  wait(a_);
+  release(keeps);
+  EXPECT_THAT(b_ears_.heard(), HasSubstr(" 1 b/2k/100/host/"));
 }
 
 TEST_F(LockScriptsTest, LeaderIsToldWhoHoldsAndSomebodyOfTheHoldersPlaceToWatchIt) {
@@ -246,14 +273,15 @@ TEST_F(LockScriptsTest, LeaderIsToldWhoHoldsAndSomebodyOfTheHoldersPlaceToWatchI
   wait(there("c", "elsewhere"));
   wait(there("e", "here"));
   EXPECT_EQ(release("x/1/1/h/"), 1);
-  EXPECT_THAT(a_ears_.heard(), HasSubstr("grant " + there("a", "here")));
+  EXPECT_THAT(a_ears_.heard(), AllOf(HasSubstr("grant "), HasSubstr(" 0 " + there("a", "here"))));
   EXPECT_THAT(b_ears_.heard(),
               HasSubstr("lead 1000 " + there("b", "elsewhere") + " " + there("a", "here")));
   EXPECT_THAT(e_ears.heard(), HasSubstr("watch " + there("e", "here") + " " + there("a", "here")));
   EXPECT_TRUE(c_ears.heard_nothing());
 
   EXPECT_EQ(release(there("a", "here")), 1);
-  EXPECT_THAT(b_ears_.heard(), HasSubstr("grant " + there("b", "elsewhere")));
+  EXPECT_THAT(b_ears_.heard(),
+              AllOf(HasSubstr("grant "), HasSubstr(" 0 " + there("b", "elsewhere"))));
   EXPECT_THAT(c_ears.heard(), HasSubstr(" " + there("b", "elsewhere"))) << "it leads, and sees it";
   EXPECT_TRUE(e_ears.heard_nothing());
 }
@@ -353,7 +381,7 @@ TEST_F(LockScriptsTest, LeavingWaiterWhoWasGrantedMeanwhileHandsTheLockOn) {
   ASSERT_EQ(holder(), a_);
   EXPECT_EQ(release(a_), 1);
   EXPECT_EQ(holder(), b_);
-  EXPECT_THAT(b_ears_.heard(), HasSubstr("grant " + b_));
+  EXPECT_THAT(b_ears_.heard(), AllOf(HasSubstr("grant "), HasSubstr(" 0 " + b_)));
 }
 
 // ---- renew ----

@@ -17,6 +17,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using support::eventually;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -30,6 +31,7 @@ class PermitsScriptsTest : public ::testing::Test {
     long long left = 0;
     bool leads = false;
     long long limit = 0;
+    std::uint64_t last_fence = 0;
     std::vector<std::string> owners{};
   };
   struct How {
@@ -65,8 +67,9 @@ class PermitsScriptsTest : public ::testing::Test {
     out.left = reply[1].as<long long>();
     out.leads = reply[2].as<int>() == 1;
     out.limit = reply[4].as<long long>();
+    out.last_fence = reply[5].as<std::uint64_t>();
     if (!reply[3].as<std::string>().empty()) out.owners.push_back(reply[3].as<std::string>());
-    for (std::size_t i = 5; i < reply.size(); ++i) out.owners.push_back(reply[i].as<std::string>());
+    for (std::size_t i = 6; i < reply.size(); ++i) out.owners.push_back(reply[i].as<std::string>());
     return out;
   }
   Answer acquire(std::string const& token) { return acquire(token, How{}); }
@@ -245,6 +248,19 @@ TEST_F(PermitsScriptsTest, WhoLostIsForgottenAfterADay) {
               ElementsAre("fence"));
 }
 
+TEST_F(PermitsScriptsTest, GrantSaysItsFenceWhichIsGreaterThanTheLastOneThatAWaiterWasTold) {
+  auto const before = acquire(writer_a_).fence;
+  acquire(deaf_, {.join = true});
+  auto const told = acquire(writer_b_, {.join = true}).last_fence;
+  EXPECT_EQ(told, before);
+  release(writer_a_);
+  auto const fence = acquire(writer_b_).fence;
+  EXPECT_GT(fence, told);
+  EXPECT_THAT(b_ears_.heard(), HasSubstr("grant " + std::to_string(fence) + " 0 " + writer_b_));
+  EXPECT_EQ(acquire(reader_a_).last_fence, fence)
+      << "what a message of before it says is not greater";
+}
+
 TEST_F(PermitsScriptsTest, ReleaseGrantsToTheFirstWhoLivesAndTellsWhoLeadsThen) {
   acquire(writer_a_);
   acquire(deaf_, {.join = true});
@@ -254,7 +270,7 @@ TEST_F(PermitsScriptsTest, ReleaseGrantsToTheFirstWhoLivesAndTellsWhoLeadsThen) 
   EXPECT_EQ(release(writer_a_), 1);
   EXPECT_THAT(members(), ElementsAre(writer_b_));
   EXPECT_THAT(queue(), ElementsAre(next));
-  EXPECT_THAT(b_ears_.heard(), HasSubstr("grant " + writer_b_));
+  EXPECT_THAT(b_ears_.heard(), AllOf(HasSubstr("grant "), HasSubstr(" 0 " + writer_b_)));
   EXPECT_THAT(a_ears_.heard(), HasSubstr(std::string{"first "} + next));
 }
 

@@ -61,6 +61,7 @@ constexpr char const* in_use[] = {
     "ZADD KEY 0 x",
     "ZCARD KEY",
     "ZCOUNT KEY 0 0",
+    "ZPOPMIN KEY",
     "ZRANGE KEY 0 0",
     "ZRANGEBYSCORE KEY 0 0",
     "ZREM KEY x",

@@ -1,6 +1,7 @@
 #include "locking/acquisition.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <span>
 #include <utility>
@@ -32,6 +33,8 @@ struct Acquisition::Answer {
   std::vector<std::string> owners{};  // none: nobody is there to be looked after
   bool adopted = false;
   unsigned limit = 0;
+  // Of "not held": a grant with a greater one was given after it. Not answered: there is none.
+  std::uint64_t last_fence = std::numeric_limits<std::uint64_t>::max();
 
   /// Of `kind.acquire`.
   static Answer read(LockKind const& kind, Reply const& reply) {
@@ -49,10 +52,12 @@ struct Acquisition::Answer {
     }
     if (kind.of_strangers) {
       out.adopted = reply[4].as<int>() == 1;
+      out.last_fence = reply[5].as<std::uint64_t>();
       return out;
     }
     out.limit = reply[4].as<unsigned>();
-    for (std::size_t i = 5; i < reply.size(); ++i) {
+    out.last_fence = reply[5].as<std::uint64_t>();
+    for (std::size_t i = 6; i < reply.size(); ++i) {
       out.owners.push_back(reply[i].as<std::string>());
     }
     return out;
@@ -102,9 +107,12 @@ class Acquisition::Place {
 
   /// One round trip. What it leaves in doubt is given back in the background.
   [[nodiscard]] std::shared_ptr<Lease> ask(bool join);
+  /// What the server has granted with that fence; nothing where only another question can tell.
+  [[nodiscard]] std::shared_ptr<Lease> believe(std::uint64_t fence) const;
   void settle() noexcept { settled_ = true; }
 
  private:
+  [[nodiscard]] std::shared_ptr<Lease> lease_with(std::uint64_t fence) const;
   void leave() noexcept;
   /// `length`: for how long a request that is in doubt is waited for, should it come after all.
   void give_back_later(milliseconds length) noexcept;
@@ -155,12 +163,30 @@ std::shared_ptr<Lease> Acquisition::Place::ask(bool join) {
   }
   queued_ = queued_ || join || answer_.held;
   if (!answer_.held) return nullptr;
-  auto lease =
-      std::make_shared<Lease>(owner_.keys_, token_, answer_.fence, terms.lease, terms.renew);
-  lease->yield_to_foreign = terms.yield_to_foreign;
-  lease->yield_for = terms.yield_for;
+  auto lease = lease_with(answer_.fence);
   lease->extend_from(asked_at_);
   return lease;
+}
+
+std::shared_ptr<Lease> Acquisition::Place::lease_with(std::uint64_t fence) const {
+  auto const& terms = owner_.terms_;
+  auto lease = std::make_shared<Lease>(owner_.keys_, token_, fence, terms.lease, terms.renew);
+  lease->yield_to_foreign = terms.yield_to_foreign;
+  lease->yield_for = terms.yield_for;
+  return lease;
+}
+
+/// A message may be read long after it was sent, so it is no proof of time. But a grant with a
+/// greater fence than the last answer was given after that answer, and lasts for `grant_time`: so
+/// what is counted from when the question was sent ends before it. A message of an earlier stay in
+/// the queue, whose grant may be over, has a lower fence.
+std::shared_ptr<Lease> Acquisition::Place::believe(std::uint64_t fence) const {
+  auto const& terms = owner_.terms_;
+  if (!terms.renew || terms.lease < grant_time || fence <= answer_.last_fence) return nullptr;
+  auto const now = steady_clock::now();
+  auto lease = lease_with(fence);
+  lease->extend(asked_at_, grant_time, now + renew_grant_after);
+  return lease->valid_until.load() - now >= least_of_grant ? lease : nullptr;
 }
 
 void Acquisition::Place::give_back_later(milliseconds length) noexcept try {
@@ -221,10 +247,15 @@ std::shared_ptr<Lease> Acquisition::try_once() {
   Enlisted const enlisted{agent_, waiter, place.token()};
   auto lease = place.ask(false);
   if (!lease || !lease->trusted(steady_clock::now())) return nullptr;
+  return held(settle(waiter, place, std::move(lease)));
+}
+
+std::shared_ptr<Lease> Acquisition::settle(Waiter& waiter, Place& place,
+                                           std::shared_ptr<Lease> lease) {
   agent_.settle(waiter, site_, lease);
   place.settle();
   if (terms_.renew) agent_.renewals().keep(lease);
-  return held(std::move(lease));
+  return lease;
 }
 
 std::shared_ptr<Lease> Acquisition::wait(Deadline deadline, std::stop_token const& stop) {
@@ -304,12 +335,7 @@ std::shared_ptr<Lease> Acquisition::go_to_server(Wait const& wait) {
     // Queued without being able to hear, it would be passed over; so it asks, and joins when it is
     // told it can hear.
     if (auto lease = place.ask(agent_.listening())) {
-      if (lease->trusted(steady_clock::now())) {
-        agent_.settle(waiter, site_, lease);
-        place.settle();
-        if (terms_.renew) agent_.renewals().keep(lease);
-        return lease;
-      }
+      if (lease->trusted(steady_clock::now())) return settle(waiter, place, std::move(lease));
       // The answer took so long that the lease may be over. To ask again is to renew it.
       if (steady_clock::now() < wait.deadline && !wait.stop.stop_requested()) continue;
       return nullptr;
@@ -318,6 +344,12 @@ std::shared_ptr<Lease> Acquisition::go_to_server(Wait const& wait) {
     agent_.expect(waiter, place.asked_at() + answer.left, answer.leads, answer.owners.empty());
     for (bool asks = false; !asks;) {
       switch (waiter.wait(wait.deadline, wait.stop)) {
+        case Waiter::Woken::granted:
+          if (auto lease = place.believe(waiter.take_grant())) {
+            return settle(waiter, place, std::move(lease));
+          }
+          asks = true;
+          break;
         case Waiter::Woken::to_look:
           agent_.look(waiter, answer.owners);
           break;

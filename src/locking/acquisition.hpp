@@ -17,8 +17,9 @@ namespace tandem::detail {
 ///
 /// How the first acquires: ask (src/lua/lock/acquire.lua); if the lock is taken, stand in the queue
 /// and sleep; ask again when a message, a timer or a reconnection says that the answer may be
-/// another. Whatever wakes it, only the server's answer to its own question makes it a holder, so a
-/// message that was lost, late or wrong costs time and no safety.
+/// another. A grant makes it a holder if the last answer leaves no doubt of it (`Place::believe`);
+/// whatever else wakes it, only the answer to its next question does. So a message that was lost or
+/// late costs time and no safety.
 class Acquisition {
  public:
   /// `terms` outlive it.
@@ -49,6 +50,8 @@ class Acquisition {
   };
   [[nodiscard]] std::shared_ptr<Lease> stand_in_line(Wait const& wait, bool& first);
   [[nodiscard]] std::shared_ptr<Lease> go_to_server(Wait const& wait);
+  /// The first of its process has it now.
+  std::shared_ptr<Lease> settle(Waiter& waiter, Place& place, std::shared_ptr<Lease> lease);
   /// Notes that this thread holds it.
   static std::shared_ptr<Lease> held(std::shared_ptr<Lease> lease) noexcept;
   void bring_back(Lease& idle) noexcept;

@@ -39,6 +39,13 @@ std::string_view take_word(std::string_view& text) {
   return word;
 }
 
+std::uint64_t take_number(std::string_view& text) {
+  auto const word = take_word(text);
+  std::uint64_t out = 0;
+  std::from_chars(word.data(), word.data() + word.size(), out);
+  return out;
+}
+
 /// Leading, a waiter asks when the lock's lease may be over. Behind others it looks after them only
 /// in case they are gone, once a second at most, and not all at the same moment.
 Deadline time_to_ask(Deadline lease_end, bool leads) {
@@ -265,11 +272,17 @@ void LockAgent::on_message(std::string_view /*channel*/, std::string_view text) 
     return;
   }
   if (word == "grant") {
-    with_waiter(text, [](Waiter& waiter) {
+    auto const fence = take_number(text);
+    bool const wanted = take_word(text) == "1";
+    renewals_.grant_was_heard(steady_clock::now());
+    Waking waking;
+    with_waiter(text, [&](Waiter& waiter) {
       // It has left the queue; should it come too late, it joins the end.
       waiter.leads_ = false;
       waiter.look_there_ = Deadline::max();
-      tell_to_ask(waiter);
+      waiter.wanted_ = waiter.wanted_ || wanted;
+      waiter.told_to_ask_ = true;
+      waking = waiter.grant(fence);
     });
     return;
   }
@@ -283,10 +296,8 @@ void LockAgent::on_message(std::string_view /*channel*/, std::string_view text) 
     return;
   }
   if (word == "lead") {
-    auto const number = take_word(text);
+    auto const left = take_number(text);
     auto const token = take_word(text);
-    long long left = 0;
-    std::from_chars(number.data(), number.data() + number.size(), left);
     with_waiter(token, [&, owner = text](Waiter& waiter) {
       waiter.leads_ = true;
       waiter.look_there_ = now + look_after;

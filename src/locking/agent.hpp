@@ -26,7 +26,9 @@ namespace tandem::detail {
 ///
 /// Waiters are told through one channel of the client's own, named in every token:
 ///
-///     grant <token>           the lock was written in that waiter's name
+///     grant <fence> <wanted> <token>
+///                             the lock was written in that waiter's name; whether others wait (1 or
+///                             0), where it would be kept
 ///     lead <ms> <token> <owner>   that waiter is the first now; the lock is taken for so long, by
 ///                             `owner` (nothing of a stranger)
 ///     first <token>           that waiter is the first now, of a kind that several hold

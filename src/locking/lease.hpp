@@ -46,7 +46,11 @@ struct Lease {
   std::chrono::milliseconds yield_for{1};
   unsigned generation = fork_generation();
 
+  // The background thread moves them on with each renewal.
   std::atomic<Deadline> valid_until{Deadline{}};
+  std::atomic<Deadline> renew_at{Deadline{}};
+  std::atomic<std::chrono::milliseconds>
+      term{};                     // what it was given for last: `length`, or a grant
   std::atomic<bool> over{false};  // released, or known to be lost
 
   // Where the threads of this process meet; its own, under its mutex.
@@ -59,13 +63,15 @@ struct Lease {
 
   // The agent's own, under its mutex.
   std::optional<Deadline> due{};  // when it is looked at next; none: not kept
-  Deadline renew_at{};
 
   [[nodiscard]] std::uint64_t fence_of_hold() const noexcept { return fence * most_holds + holds; }
 
   /// Counts from before the request was sent, less what the two clocks may differ in speed.
-  void extend_from(Deadline sent) noexcept {
-    valid_until.store(sent + length - length / 100 - std::chrono::milliseconds{1});
+  void extend_from(Deadline sent) noexcept { extend(sent, length, sent + length / 3); }
+  void extend(Deadline sent, std::chrono::milliseconds its_term, Deadline to_be_renewed) noexcept {
+    term = its_term;
+    renew_at = to_be_renewed;
+    valid_until = sent + its_term - its_term / 100 - std::chrono::milliseconds{1};
   }
   [[nodiscard]] bool trusted(Deadline now) const noexcept {
     return !over.load() && now < valid_until.load() && generation == fork_generation();

@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "locking/times.hpp"
+
 namespace tandem::detail {
 namespace {
 
@@ -22,8 +24,7 @@ void LockRenewals::keep(std::shared_ptr<Lease> const& lease) {
     std::lock_guard const guard{mutex_};
     kept_at_ = steady_clock::now();
     if (lease->due) return;
-    lease->renew_at = lease->valid_until.load() - lease->length + lease->length / 3;
-    lease->due = lease->renew ? lease->renew_at : lease->valid_until.load();
+    lease->due = lease->renew ? lease->renew_at.load() : lease->valid_until.load();
     leases_.insert({*lease->due, lease});
     sooner = *lease->due < next_due_;
     if (sooner) next_due_ = *lease->due;
@@ -47,7 +48,10 @@ Deadline LockRenewals::next() {
   std::lock_guard const guard{mutex_};
   auto const look_in = kept_at_ + look_in_after;
   next_due_ = leases_.empty() ? Deadline::max() : leases_.begin()->when;
-  if (look_in > steady_clock::now()) next_due_ = std::min(next_due_, look_in);
+  auto const now = steady_clock::now();
+  for (auto const each : {look_in, granted_at_ + renew_grant_after}) {
+    if (each > now) next_due_ = std::min(next_due_, each);
+  }
   return next_due_;
 }
 
@@ -59,7 +63,7 @@ void LockRenewals::serve(Deadline now) {
       auto const& next = *leases_.begin();
       bool const joins = !due.empty() && next.lease->renew &&
                          next.when <= now + next.lease->length / 8 &&
-                         next.when == next.lease->renew_at;
+                         next.when == next.lease->renew_at.load();
       if (next.when > now && !joins) break;
       due.push_back(next.lease);
       due.back()->due.reset();
@@ -94,7 +98,7 @@ void LockRenewals::renew(std::shared_ptr<Lease> const& lease, Deadline now, bool
   add_script(command, lease->keys->kind.renew, !in_full, keys, arguments);
   // Not answered within this time, it is sent again over another connection, while the lease still
   // has its last third.
-  auto const patience = now + lease->length / 3;
+  auto const patience = now + lease->term.load() / 3;
   bool const sent =
       events_.send(command, patience, [this, lease, now, in_full](ReplyView const* reply) {
         take_renewal(lease, now, in_full, reply);
@@ -120,8 +124,7 @@ void LockRenewals::take_renewal(std::shared_ptr<Lease> const& lease, Deadline se
     lease->lose(now);
   } else if (answered && reply->as<int>() == 1) {
     lease->extend_from(sent);
-    lease->renew_at = sent + lease->length / 3;
-    reschedule(lease, lease->renew_at);
+    reschedule(lease, lease->renew_at.load());
   } else if (answered) {
     lease->lose(now);
   } else if (reply != nullptr && is_unknown_script(*reply) && !in_full) {

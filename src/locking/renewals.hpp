@@ -27,8 +27,10 @@ class LockRenewals {
 
   void serve(Deadline now);
   /// When to serve next. Whoever keeps one that is due sooner wakes the event thread; so that who
-  /// locks again and again does not each time, it looks in a second after the last was kept.
+  /// locks again and again does not each time, it looks in a second after the last was kept, and,
+  /// where the server has just granted one, when that will be due.
   [[nodiscard]] Deadline next();
+  void grant_was_heard(Deadline now) noexcept { granted_at_ = now; }
 
  private:
   struct Due {
@@ -48,6 +50,7 @@ class LockRenewals {
   std::mutex mutex_{};
   std::set<Due> leases_{};
   Deadline kept_at_{};                   // the last one
+  Deadline granted_at_{};                // the event thread's own
   Deadline next_due_ = Deadline::max();  // what next() answered last
 };
 

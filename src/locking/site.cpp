@@ -7,7 +7,7 @@ namespace tandem::detail {
 /// Whether another hold of it is worth having: there is a fence for it, and renewals go well.
 bool Site::may_keep(Lease const& lease, Deadline now) const {
   return lease.renew && lease.trusted(now) && lease.holds + 1 < Lease::most_holds &&
-         lease.valid_until.load() - now >= lease.length / 3;
+         lease.valid_until.load() - now >= lease.term.load() / 3;
 }
 
 bool Site::may_take_idle(Deadline now) const { return lease_ && idle_ && may_keep(*lease_, now); }

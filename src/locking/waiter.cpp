@@ -3,15 +3,23 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/futex.hpp"
+
 namespace tandem::detail {
 
 using std::chrono::steady_clock;
 
+Waking::~Waking() {
+  if (word_ != nullptr) futex_wake(*word_);
+}
+
 Waiter::Woken Waiter::wait(Deadline deadline, std::stop_token const& stop) {
+  std::stop_callback const stopped{stop, [this] { (void)change([] {}); }};
   std::unique_lock lock{mutex_};
   for (;;) {
     if (lease_) return Woken::passed;
     if (std::exchange(promoted_, false)) return Woken::promoted;
+    if (grant_ != 0) return Woken::granted;
     if (std::exchange(ask_, false)) return Woken::to_ask;
     if (refusal_) return Woken::by_refusal;
     if (stop.stop_requested()) return Woken::by_stop;
@@ -29,54 +37,59 @@ Waiter::Woken Waiter::wait(Deadline deadline, std::stop_token const& stop) {
       check_at_ = Deadline::max();
       return Woken::to_check;
     }
+    state_ = asleep;
     auto const until = std::min({deadline, ask_at_, look_at_, check_at_});
-    changed_.wait_until(lock, stop, until, [&] {
-      return ask_ || promoted_ || lease_ || refusal_ ||
-             std::min({ask_at_, look_at_, check_at_}) < until;
-    });
+    lock.unlock();
+    (void)futex_wait(state_, asleep, until);
+    lock.lock();
   }
 }
 
+/// After that the waiter may return, and be no more: to wake a stale address is harmless.
 template <class Change>
-void Waiter::change(Change&& change) {
-  // Notified before it is unlocked: after that the waiter may return, and be no more.
+Waking Waiter::change(Change&& change) {
   std::lock_guard const guard{mutex_};
   change();
-  changed_.notify_all();
+  return state_.exchange(awake) == asleep ? Waking{state_} : Waking{};
 }
 
 void Waiter::ask_now() {
-  change([&] { ask_ = true; });
+  (void)change([&] { ask_ = true; });
+}
+
+Waking Waiter::grant(std::uint64_t fence) {
+  return change([&] { grant_ = fence; });
 }
 
 void Waiter::expect(Deadline ask_at, Deadline look_at) {
   // Said by its own thread before it waits, or by the event thread: then it wakes to see that it
   // may sleep on, for shorter.
+  Waking waking;
   std::lock_guard const guard{mutex_};
   bool const sooner = ask_at < ask_at_ || look_at < look_at_;
   ask_at_ = ask_at;
   look_at_ = look_at;
-  if (sooner) changed_.notify_all();
+  if (sooner && state_.exchange(awake) == asleep) waking = Waking{state_};
 }
 
 void Waiter::ask_by(Deadline when) {
-  change([&] { ask_at_ = std::min(ask_at_, when); });
+  (void)change([&] { ask_at_ = std::min(ask_at_, when); });
 }
 
 void Waiter::check_at(Deadline when) {
-  change([&] { check_at_ = when; });
+  (void)change([&] { check_at_ = when; });
 }
 
 void Waiter::refuse(ServerError const& error) {
-  change([&] { refusal_ = error; });
+  (void)change([&] { refusal_ = error; });
 }
 
 void Waiter::promote() {
-  change([&] { promoted_ = true; });
+  (void)change([&] { promoted_ = true; });
 }
 
 void Waiter::pass(std::shared_ptr<Lease> lease) {
-  change([&] { lease_ = std::move(lease); });
+  (void)change([&] { lease_ = std::move(lease); });
 }
 
 std::optional<ServerError> Waiter::refusal() const {
@@ -87,6 +100,11 @@ std::optional<ServerError> Waiter::refusal() const {
 std::shared_ptr<Lease> Waiter::take_lease() {
   std::lock_guard const guard{mutex_};
   return std::exchange(lease_, nullptr);
+}
+
+std::uint64_t Waiter::take_grant() {
+  std::lock_guard const guard{mutex_};
+  return std::exchange(grant_, 0);
 }
 
 }  // namespace tandem::detail

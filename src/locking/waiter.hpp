@@ -1,6 +1,7 @@
 #pragma once
 
-#include <condition_variable>
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -17,6 +18,22 @@ namespace tandem::detail {
 struct Lease;
 struct LockKeys;
 
+/// Wakes a thread as it is destroyed: after the locks that the woken one needs, too, are let go.
+class [[nodiscard]] Waking {
+ public:
+  Waking() noexcept = default;
+  explicit Waking(std::atomic<std::uint32_t>& word) noexcept : word_{&word} {}
+  Waking(Waking&& other) noexcept : word_{std::exchange(other.word_, nullptr)} {}
+  Waking& operator=(Waking&& other) noexcept {
+    std::swap(word_, other.word_);
+    return *this;
+  }
+  ~Waking();
+
+ private:
+  std::atomic<std::uint32_t>* word_ = nullptr;
+};
+
 /// One thread that waits for a lock: for another thread of its process, or, as the first of them,
 /// for the server. Lives on that thread's stack.
 ///
@@ -26,6 +43,7 @@ class Waiter {
   explicit Waiter(std::shared_ptr<LockKeys const> keys) : keys_{std::move(keys)} {}
 
   enum class Woken {
+    granted,
     to_ask,
     to_look,
     to_check,
@@ -36,12 +54,14 @@ class Waiter {
     by_stop
   };
 
-  /// Waits for something to do: ask the server (it was granted the lock, or told to, or it is time);
-  /// look after the holder, once; look for a deadlock, once; go to the server as the first of its process; or take the lease
-  /// that another thread passed on.
+  /// Waits for something to do: see what a grant is worth; ask the server (it was told to, or it is
+  /// time); look after the holder, once; look for a deadlock, once; go to the server as the first of
+  /// its process; or take the lease that another thread passed on.
   [[nodiscard]] Woken wait(Deadline deadline, std::stop_token const& stop);
 
   void ask_now();
+  /// The server wrote the lock in its name, with that fence.
+  Waking grant(std::uint64_t fence);
   /// What the server answered: when to ask again, and when to look after the holder.
   void expect(Deadline ask_at, Deadline look_at);
   /// Not later than that, should it be set to later.
@@ -53,16 +73,19 @@ class Waiter {
 
   [[nodiscard]] std::optional<ServerError> refusal() const;
   [[nodiscard]] std::shared_ptr<Lease> take_lease();
+  [[nodiscard]] std::uint64_t take_grant();
   [[nodiscard]] LockKeys const& keys() const noexcept { return *keys_; }
 
  private:
   template <class Change>
-  void change(Change&& change);
+  Waking change(Change&& change);
 
   std::shared_ptr<LockKeys const> keys_;
   mutable std::mutex mutex_{};
-  std::condition_variable_any changed_{};
+  enum State : std::uint32_t { awake, asleep };
+  std::atomic<std::uint32_t> state_{awake};  // changed under the mutex
   bool ask_ = false;
+  std::uint64_t grant_ = 0;  // a fence; 0: none
   bool promoted_ = false;
   Deadline ask_at_ = Deadline::max();
   Deadline look_at_ = Deadline::max();

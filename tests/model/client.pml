@@ -38,6 +38,8 @@ inline put_away(whose) {
 inline forget(whose) {
   valid[whose] = false;
   granted[whose] = false;
+  newer[whose] = false;
+  fresh[whose] = false;
   put_away(whose);
   fence_of[whose] = 0;
   freed_by_script[whose] = false
@@ -67,7 +69,8 @@ proctype Acquisition(byte me) {
       if
       :: answer[me] == held -> believe(me, told_fence[me]); put_away(me); goto holding
       :: answer[me] == held_too_late -> goto asking /* "The answer took so long ...": it is a renewal */
-      :: answer[me] == queued -> watched = told_owner[me]; put_away(me); goto waiting
+      :: answer[me] == queued -> watched = told_owner[me]; put_away(me); fresh[me] = true; goto waiting
+      :: answer[me] == queued_too_late -> watched = told_owner[me]; put_away(me); fresh[me] = false; goto waiting
       :: answer[me] == no_answer -> goto asking  /* sent again */
       :: answer[me] == no_answer -> goto leaving /* thrown as InDoubt, and given back */
       fi
@@ -76,12 +79,13 @@ proctype Acquisition(byte me) {
     atomic {
       if
       :: granted[me] -> granted[me] = false;
-#ifdef BREAK_GRANT_IS_NO_PROOF
-         believe(me, fence);
-         goto holding
-#else
-         goto asking
-#endif
+         if
+         :: newer[me] && fresh[me] ->
+            fresh[me] = false;
+            believe(me, fence); /* what the message says: nobody can have taken one since */
+            goto holding
+         :: goto asking
+         fi
 #ifndef BREAK_WAITERS_LOOK
       :: goto asking /* Waiter::ask_at: the lease may be over, or those before it gone */
 #endif

@@ -27,7 +27,7 @@ asking:
   atomic {
     acquire(me);
     if
-    :: answer[me] == queued && told_owner[me] != NOBODY && ears[told_owner[me]] -> wanted[told_owner[me]] = true
+    :: (answer[me] == queued || answer[me] == queued_too_late) && told_owner[me] != NOBODY && ears[told_owner[me]] -> wanted[told_owner[me]] = true
     :: else
     fi
   };
@@ -36,13 +36,18 @@ asking:
     if
     :: answer[me] == held -> goto inside
     :: answer[me] == held_too_late -> goto asking
-    :: answer[me] == queued -> answer[me] = nothing; goto waiting
+    :: answer[me] == queued -> answer[me] = nothing; fresh[me] = true; goto waiting
+    :: answer[me] == queued_too_late -> answer[me] = nothing; fresh[me] = false; goto waiting
     fi
   };
 waiting:
   atomic {
     if
-    :: granted[me] -> granted[me] = false
+    :: granted[me] -> granted[me] = false;
+       if
+       :: newer[me] && fresh[me] -> told_fence[me] = fence; goto believed
+       :: true
+       fi
     :: !ears[me] -> ears[me] = true /* and asks again */
     :: true                         /* looks */
     fi;
@@ -55,6 +60,8 @@ inside:
     :: else
     fi;
     answer[me] = nothing;
+  believed:
+    fresh[me] = false;
     assert(FENCE(told_fence[me], turn) > highest); /* FENCES: of one section and the next, too */
     believe(me, FENCE(told_fence[me], turn));
     goto section

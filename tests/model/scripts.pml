@@ -12,6 +12,7 @@
  *    still on its way one whose validity is over when it is read.
  *  - `lead` messages, client-side caching: they decide when a waiter asks again, and here each may
  *    do so at any moment.
+ *    So a grant's lease ends after every belief that is counted from a question before the grant (`fresh`).
  *  - Strangers and yield_to_foreign: a stranger's DEL is to us as an expiry.
  *  - The fence's microseconds: it is a number that grows by one.
  *
@@ -25,9 +26,12 @@ byte fence, released, lost;        /* KEYS[3] */
 
 bool ears[TOKENS] = true;    /* the server has a subscriber of its channel: whom PUBLISH counts */
 bool granted[TOKENS]; /* the message "grant" is on its way to it */
+bool newer[TOKENS];   /* its fence is greater than the one in the last answer "queued": given after that */
+bool fresh[TOKENS];   /* no grant can have ended that was given since it asked: grant_time has not passed */
 
 mtype = {nothing, no_answer,              /* none yet; the connection broke before it came */
-         held, held_too_late, queued,     /* acquire: {1, fence}; the same, over when it is read; {0, ...} */
+         held, held_too_late,             /* acquire: {1, fence}; the same, over when it is read; */
+         queued, queued_too_late,         /* {0, ...}; the same, older than a grant lasts when it is read */
          renewed, renewed_too_late, lost_it, /* renew: 1; the same, over when it is read; 0 */
          gone, freed, anothers};          /* release: 0, 1, 2 */
 mtype answer[TOKENS] = nothing; /* on its way to the one that asked */
@@ -67,8 +71,12 @@ inline expire() {
   if
   :: answer[lock] == held -> answer[lock] = held_too_late
   :: answer[lock] == renewed -> answer[lock] = renewed_too_late
+  :: answer[lock] == queued -> answer[lock] = queued_too_late
   :: else
   fi;
+#endif
+#ifndef BREAK_GRANT_IS_NO_PROOF /* Acquisition::Place::grasp: counted from when it asked */
+  fresh[lock] = false;
 #endif
   lock = NOBODY
 }
@@ -122,6 +130,7 @@ inline hand_over() { /* given: the token, or NOBODY */
     :: ears[first] ->
 #endif
       granted[first] = ears[first];
+      newer[first] = true;
       assert(granted[first]); /* HEARD: nobody is granted the lock who cannot hear of it */
 #ifndef BREAK_HAND_OVER_SETS
       lock = first;
@@ -182,6 +191,9 @@ inline acquire(token) {
     :: else -> waiters ! token
     fi;
     answer[token] = queued;
+#ifndef BREAK_GRANT_IS_OF_THIS_STAY
+    newer[token] = false;
+#endif
     told_owner[token] = lock
   fi;
   given = NOBODY;

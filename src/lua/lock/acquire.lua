@@ -10,10 +10,11 @@
 -- ARGV[4]  grant    integer milliseconds that a waiter has to take up a grant, > 0
 --
 -- returns {1, fence}               held by this token for a whole lease from now
--- returns {0, left, leads, owner, adopted}
+-- returns {0, left, leads, owner, adopted, fence}
 --                                  not held: milliseconds until it is worth asking again, whether this token is first
---                                  in the queue (1 or 0), who holds it ('' when it is left free for strangers), and
---                                  whether that is a stranger who had no lease and was given ours (1 or 0)
+--                                  in the queue (1 or 0), who holds it ('' when it is left free for strangers), whether
+--                                  that is a stranger who had no lease and was given ours (1 or 0), and the last fence
+--                                  there was: a grant with a greater one was given after this answer
 -- retry: safe
 -- uses: hand_over
 local lock, waiters, state = KEYS[1], KEYS[2], KEYS[3]
@@ -28,23 +29,28 @@ local function take(others_wait)
   return {1, take_fence(state)}
 end
 
+-- Whether the queue was empty.
 local function enqueue()
   local last = redis.call('ZRANGE', waiters, -1, -1, 'WITHSCORES')[2]
   local time = redis.call('TIME')
   redis.call('ZADD', waiters, string.format('%.0f', math.max((last or 0) + 1, time[1] * 1000000 + time[2])), token)
+  return not last
 end
 
 local function wait(left, owner, adopted)
   if string.match(owner, '^%x+/%d+k/') then tell(owner, 'wanted ' .. owner) end
-  local queued = redis.call('ZSCORE', waiters, token)
-  if join and not queued then enqueue() end
-  local leads = redis.call('ZRANGE', waiters, 0, 0)[1] == token
-  if queued and not leads then
-    -- The first looks out for all of them: who comes to look after its place makes sure that it lives.
-    name_leader(waiters, math.max(0, left), owner)
+  local leads = false
+  if redis.call('ZSCORE', waiters, token) then
     leads = redis.call('ZRANGE', waiters, 0, 0)[1] == token
+    if not leads then
+      -- The first looks out for all of them: who comes to look after its place makes sure that it lives.
+      name_leader(waiters, math.max(0, left), owner)
+      leads = redis.call('ZRANGE', waiters, 0, 0)[1] == token
+    end
+  elseif join then
+    leads = enqueue()
   end
-  return {0, left, leads and 1 or 0, owner, adopted and 1 or 0}
+  return {0, left, leads and 1 or 0, owner, adopted and 1 or 0, redis.call('HGET', state, 'fence') or '0'}
 end
 
 local owner = redis.pcall('GET', lock)

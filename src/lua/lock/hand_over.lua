@@ -4,15 +4,30 @@
 -- after a release, unless it is told that another one wants it. place: boot and namespaces, within which pid and start
 -- name one process for ever.
 
--- A fence greater than any before, also when the counter was lost or came back older (a backup, a replica that lagged):
--- it never stays behind the server's clock in microseconds.
-local function take_fence(state)
+-- The next fence, and what the state is to say once somebody has it. It is greater than any before, also when the counter
+-- was lost or came back older (a backup, a replica that lagged): it never stays behind the server's clock in
+-- microseconds. `released`: the fence released last, where that is not written yet.
+local function next_fence(state, released)
   local time = redis.call('TIME')
   local before = redis.call('HMGET', state, 'fence', 'released')
   local last = tonumber(before[1] or 0)
   local fence = math.max(last + 1, time[1] * 1000000 + time[2])
-  redis.call('HSET', state, 'fence', fence, 'since', time[1] * 1000 + math.floor(time[2] / 1000))
-  if before[1] ~= before[2] then redis.call('HSET', state, 'lost', last) end
+  local entry = {'fence', fence, 'since', time[1] * 1000 + math.floor(time[2] / 1000)}
+  if released then
+    entry[5], entry[6] = 'released', released
+  else
+    released = before[2]
+  end
+  if before[1] ~= released then
+    entry[#entry + 1] = 'lost'
+    entry[#entry + 1] = last
+  end
+  return fence, entry
+end
+
+local function take_fence(state)
+  local fence, entry = next_fence(state)
+  redis.call('HSET', state, unpack(entry))
   return fence
 end
 
@@ -66,16 +81,17 @@ local function name_leader(waiters, milliseconds, owner)
 end
 
 -- Gives the lock to the first waiter that lives; its token, or nil when there is none. The grant is short: its waiter
--- asks for the whole lease as soon as it hears, and one that cannot is passed over when the grant expires.
-local function hand_over(lock, waiters, state, grant)
+-- asks for the whole lease when it needs it, and one that cannot is passed over when the grant expires. It says the
+-- fence, which is written only for one that has heard, and to a process that would keep the lock whether others wait.
+local function hand_over(lock, waiters, state, grant, released)
+  local fence, entry = next_fence(state, released)
   while true do
-    local first = redis.call('ZRANGE', waiters, 0, 0)[1]
+    local first = redis.call('ZPOPMIN', waiters)[1]
     if not first then return nil end
-    local heard = tell(first, 'grant ' .. first)
-    redis.call('ZREM', waiters, first)
-    if heard > 0 then
+    local wanted = string.match(first, '^%x+/%d+k/') and redis.call('ZCARD', waiters) > 0
+    if tell(first, string.format('grant %.0f %d ', fence, wanted and 1 or 0) .. first) > 0 then
       redis.call('SET', lock, first, 'PX', grant)
-      take_fence(state)
+      redis.call('HSET', state, unpack(entry))
       name_leader(waiters, grant, first)
       return first
     end

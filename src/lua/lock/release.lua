@@ -29,17 +29,18 @@ end
 
 -- First of all the command that frees memory: after it a server that has none left allows the others.
 redis.call('DEL', lock)
-redis.call('HSET', state, 'released', fence > 0 and ARGV[3] or redis.call('HGET', state, 'fence') or 0)
-if redis.call('ZCARD', waiters) == 0 then
-  if run > 0 then redis.call('HDEL', state, 'run') end
-  return 1
+local released = fence > 0 and ARGV[3] or redis.call('HGET', state, 'fence') or '0'
+if redis.call('ZCARD', waiters) > 0 then
+  if run > 0 and redis.call('HINCRBY', state, 'run', 1) > run then
+    local time = redis.call('TIME')
+    redis.call('HSET', state, 'released', released, 'run', 0, 'moment', moment,
+      'yielding', time[1] * 1000 + math.floor(time[2] / 1000) + moment)
+    name_leader(waiters, moment, '')
+    return 1
+  end
+  if hand_over(lock, waiters, state, grant, released) then return 1 end
+elseif run > 0 then
+  redis.call('HDEL', state, 'run')
 end
-if run > 0 and redis.call('HINCRBY', state, 'run', 1) > run then
-  local time = redis.call('TIME')
-  redis.call('HSET', state, 'run', 0, 'yielding', time[1] * 1000 + math.floor(time[2] / 1000) + moment,
-    'moment', moment)
-  name_leader(waiters, moment, '')
-  return 1
-end
-hand_over(lock, waiters, state, grant)
+redis.call('HSET', state, 'released', released)
 return 1

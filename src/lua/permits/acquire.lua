@@ -12,9 +12,10 @@
 -- ARGV[6]  limit    integer of those who share, where none is known yet; 0: none
 --
 -- returns {1, fence, limit}        held by this token for a whole lease from now; of how many, 0 for no limit
--- returns {0, left, leads, owner, limit, owner, ...}
+-- returns {0, left, leads, owner, limit, fence, owner, ...}
 --                                  not held: milliseconds until it is worth asking again, whether this token is first
---                                  in the queue (1 or 0), and who holds: of those whose leases end first a few
+--                                  in the queue (1 or 0), the last fence as lock/acquire says it, and who holds: of those
+--                                  whose leases end first a few
 -- retry: safe
 -- uses: hand_out
 local holders, waiters, state = KEYS[1], KEYS[2], KEYS[3]
@@ -68,6 +69,7 @@ if queued and first ~= token then
     first = first_of(waiters)
   end
 end
-local out = {0, left, first_of(waiters) == token and 1 or 0, owners[1] or '', limit}
+local last = redis.call('HGET', state, 'fence') or '0'
+local out = {0, left, first_of(waiters) == token and 1 or 0, owners[1] or '', limit, last}
 for i = 3, #owners, 2 do out[#out + 1] = owners[i] end
 return out

@@ -45,8 +45,12 @@ local function fits(holders, state, token, now)
 end
 
 -- A fence greater than any before; see lock/hand_over.
-local function take(holders, state, token, milliseconds, now)
-  local fence = math.max((redis.call('HGET', state, 'fence') or 0) + 1, now)
+local function next_fence(state, now)
+  return math.max((redis.call('HGET', state, 'fence') or 0) + 1, now)
+end
+
+local function take(holders, state, token, milliseconds, now, fence)
+  fence = fence or next_fence(state, now)
   redis.call('ZADD', holders, now + milliseconds * 1000, token)
   redis.call('HSET', state, 'fence', fence, token, fence)
   return fence
@@ -57,17 +61,19 @@ local function forget(holders, state, token)
   redis.call('HDEL', state, token, 'commit ' .. token)
 end
 
--- Gives permits to those who come first and live, as long as there is room. The grants are short: see lock/hand_over.
--- Who leads the queue then and did not before is told so; it asks who holds, should it have to wait for longer.
+-- Gives permits to those who come first and live, as long as there is room. The grants are short, and say their fences:
+-- see lock/hand_over. Who leads the queue then and did not before is told so; it asks who holds, should it have to wait
+-- for longer.
 local function hand_out(holders, waiters, state, grant, now, new_leader)
   local first = first_of(waiters)
   while first do
     local room = fits(holders, state, first, now)
     if not (room or new_leader) then return end
-    local heard = tell(first, (room and 'grant ' or 'first ') .. first)
+    local fence = room and next_fence(state, now)
+    local heard = tell(first, room and string.format('grant %.0f 0 ', fence) .. first or 'first ' .. first)
     if heard > 0 and not room then return end
     redis.call('ZREM', waiters, first)
-    if heard > 0 then take(holders, state, first, grant, now) end
+    if heard > 0 then take(holders, state, first, grant, now, fence) end
     new_leader = true
     first = first_of(waiters)
   end
