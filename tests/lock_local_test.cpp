@@ -316,6 +316,24 @@ TEST_P(LockLocalTest, LockThatIsAskedForDuringTheSectionDoesNotLingerAfterIt) {
   EXPECT_TRUE(other.get());
 }
 
+TEST_P(LockLocalTest, LockThatIsHandedOverWhileOthersWaitDoesNotLinger) {
+  auto const ours = warm();
+  auto const keeps = warm({.linger = 1h});
+  auto const theirs = warm();
+  auto hold = std::make_optional(ours.acquire());
+  Waiting next{keeps};
+  scene_.await_waiters("orders", 1);
+  Waiting last{theirs};
+  scene_.await_waiters("orders", 2);
+  hold.reset();
+  auto its = next.get();
+  ASSERT_TRUE(its);
+  auto const token = scene_.value("orders");
+  its->release();
+  EXPECT_NE(scene_.value("orders"), token) << "it went on to the last one with the release";
+  EXPECT_TRUE(last.get());
+}
+
 TEST_P(LockLocalTest, LockThatNobodyTakesAgainIsGivenBackWhenItHasLingered) {
   auto const lock = warm({.linger = 50ms});
   lock.acquire().release();

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "conformance/mutual_exclusion.hpp"
+#include "locking/times.hpp"
 #include "support/lock_scene.hpp"
 #include "support/threads.hpp"
 
@@ -482,6 +483,50 @@ TEST_P(LockTest, OwnerWhoIsAStrangerHasOnlyATokenAndALease) {
 
   scene_.redis("SET", "orders", "somebody");
   EXPECT_FALSE(ours_.owner()->lease_left);
+}
+
+// ---- Grants ----
+
+TEST_P(LockTest, HoldThatWasHandedOverIsRenewedForTheWholeLease) {
+  Lock const other{scene_.client(), "orders"};
+  auto hold = std::make_optional(other.acquire());
+  Waiting later{Lock{scene_.client(), "orders", {.lease = 60s}}};
+  scene_.await_waiters("orders", 1);
+  hold.reset();
+  auto const its = later.get();
+  ASSERT_TRUE(its);
+  EXPECT_TRUE(eventually([&] {
+    return its->valid_until() > std::chrono::steady_clock::now() + 2 * detail::grant_time;
+  }));
+  EXPECT_TRUE(its->held());
+  EXPECT_EQ(scene_.redis("HGET", "{orders}:state", "fence").as<std::uint64_t>(),
+            its->fence() / 2048);
+}
+
+TEST_P(LockTest, HoldThatIsNotRenewedHasItsWholeLeaseAlsoWhenItWasHandedOver) {
+  Lock const other{scene_.client(), "orders"};
+  auto hold = std::make_optional(other.acquire());
+  Waiting later{Lock{scene_.client(), "orders", {.lease = 60s, .renew = false}}};
+  scene_.await_waiters("orders", 1);
+  hold.reset();
+  auto const its = later.get();
+  ASSERT_TRUE(its);
+  EXPECT_GT(its->valid_until(), std::chrono::steady_clock::now() + 2 * detail::grant_time);
+}
+
+TEST_P(LockTest, GrantThatIsOlderThanTheLastAnswerIsNoHold) {
+  Lock const lock{scene_.client(), "orders"};
+  auto const hold = lock.acquire();
+  Waiting later{Lock{scene_.client(), "orders"}};
+  scene_.await_waiters("orders", 1);
+  auto const waiter = lock.waiters().at(0).token;
+  auto const fence = scene_.redis("HGET", "{orders}:state", "fence").as<std::string>();
+  scene_.reset_count();
+  scene_.redis("PUBLISH", "tandem:" + waiter.substr(0, waiter.find('/')),
+               "grant " + fence + " 0 " + waiter);
+  EXPECT_TRUE(eventually([&] { return scene_.count().scripts == 1; })) << "it asks";
+  scene_.await_waiters("orders", 1);
+  EXPECT_FALSE(later.over());
 }
 
 }  // namespace
