@@ -24,7 +24,8 @@ struct LockKeys;
 /// How a lock behaves for those who acquire it through this object.
 struct LockOptions {
   /// How long a hold lasts without renewal, and so how long others wait for a holder that died.
-  /// From 10 ms to a day.
+  /// From 10 ms to a day. One that was handed over by the holder before lasts for up to a second at
+  /// first, and is renewed after 5 ms, for the whole lease.
   std::chrono::milliseconds lease{std::chrono::seconds{10}};
 
   /// Whether the client's background thread renews the hold, at each third of its lease, until it
@@ -102,9 +103,9 @@ struct LockOptions {
 ///          A name with a hash tag of its own keeps it; so the locks "x" and "{x}", though
 ///          two different locks, share a queue and disturb each other: use one of the two.
 ///          Stored layout since 0.1; changing it breaks running processes.
-/// Cost:    acquire and release 1 round trip and 1 command each; 2 to acquire after waiting; none
-///          for what is passed on or kept within the process. A waiter asks again at most once a
-///          second.
+/// Cost:    acquire and release 1 round trip and 1 command each, also after waiting; none for what is
+///          passed on or kept within the process. 1 more to acquire after a wait of half a second, or
+///          with a lease below 1 s or without `renew`. A waiter asks again at most once a second.
 /// Errors:  Deadlock; Unreachable, perhaps before the deadline where there is no server; InDoubt (the lock is then given back in the background); ServerError. The
 ///          constructor throws std::invalid_argument.
 /// Threads: safe from several.

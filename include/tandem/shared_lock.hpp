@@ -81,7 +81,7 @@ struct SharedLockOptions {
 ///                                      never expires
 ///          channel `tandem:<client>`   as of `Lock`
 ///          Stored layout since 0.1; changing it breaks running processes.
-/// Cost:    acquire and release 1 round trip and 1 command each; 2 to acquire after waiting.
+/// Cost:    acquire and release 1 round trip and 1 command each, also after waiting, as of `Lock`.
 /// Errors:  as `Lock`.
 /// Threads: safe from several.
 /// Source:  src/lua/permits/; Courtois, Heymans, Parnas, "Concurrent control with readers and
