@@ -47,10 +47,11 @@ class Acquisition {
     Deadline deadline;
     std::stop_token const& stop;
   };
+  [[nodiscard]] std::shared_ptr<Site> find_site() const;
+  /// Into the site; where that is gone, into the one that followed it.
+  [[nodiscard]] Site::Entry enter(Waiter* waiter);
   [[nodiscard]] std::shared_ptr<Lease> stand_in_line(Wait const& wait, bool& first);
   [[nodiscard]] std::shared_ptr<Lease> go_to_server(Wait const& wait);
-  /// Notes that this thread holds it.
-  static std::shared_ptr<Lease> held(std::shared_ptr<Lease> lease) noexcept;
   void bring_back(Lease& idle) noexcept;
   [[nodiscard]] TokenKind token_kind() const noexcept;
 

@@ -16,12 +16,13 @@ std::shared_ptr<Lease> Site::take_idle(Deadline now) {
   std::lock_guard const guard{mutex_};
   if (!may_take_idle(now)) return nullptr;
   idle_ = false;
-  lease_->begin_next_hold();
+  lease_->begin_next_hold(this_thread_number());
   return lease_;
 }
 
 Site::Entry Site::enter(Deadline now, Waiter* waiter) {
   std::lock_guard const guard{mutex_};
+  if (closed_) return {Entry::As::gone, nullptr};
   if (lease_ && !lease_->trusted(now)) {
     lease_.reset();
     idle_ = false;
@@ -32,7 +33,7 @@ Site::Entry Site::enter(Deadline now, Waiter* waiter) {
       return {Entry::As::first, end_idle()};
     }
     idle_ = false;
-    lease_->begin_next_hold();
+    lease_->begin_next_hold(this_thread_number());
     return {Entry::As::holder, lease_};
   }
   if (!lease_ && !someone_is_first_) {
@@ -72,6 +73,7 @@ bool Site::leave_line(Waiter& waiter) {
 void Site::occupy(std::shared_ptr<Lease> const& lease, Deadline now, bool asked_for) {
   std::lock_guard const guard{mutex_};
   lease->site = shared_from_this();
+  lease->thread = this_thread_number();
   lease_ = lease;
   idle_ = false;
   someone_is_first_ = false;
@@ -108,8 +110,8 @@ Site::Parting Site::leave(Lease const& lease, Deadline now) {
   bool const keep = may_keep(lease, now);
   if (keep && !bounded && !line_.empty()) {
     ++passes_;
-    lease_->begin_next_hold();
     auto& next = *line_.front();
+    lease_->begin_next_hold(next.thread());
     line_.pop_front();
     next.pass(lease_);
     return Parting::passed_on;
@@ -156,14 +158,15 @@ bool Site::holds(std::string_view token) const {
 
 std::shared_ptr<Lease> Site::held_by(std::uint64_t thread) const {
   std::lock_guard const guard{mutex_};
-  bool const held = lease_ && !idle_ && lease_->renew && lease_->thread.load() == thread &&
+  bool const held = lease_ && !idle_ && lease_->renew && lease_->thread == thread &&
                     lease_->trusted(std::chrono::steady_clock::now());
   return held ? lease_ : nullptr;
 }
 
-bool Site::is_unused() const {
+bool Site::close_if_unused() {
   std::lock_guard const guard{mutex_};
-  return !lease_ && !someone_is_first_ && line_.empty();
+  closed_ = closed_ || (!lease_ && !someone_is_first_ && line_.empty());
+  return closed_;
 }
 
 }  // namespace tandem::detail

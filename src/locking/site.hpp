@@ -33,14 +33,14 @@ class Site : public std::enable_shared_from_this<Site> {
   Site(std::string key, Bounds bounds) : key_{std::move(key)}, bounds_{bounds} {}
 
   struct Entry {
-    enum class As { holder, first, occupied } as;
+    enum class As { holder, first, occupied, gone } as;
     std::shared_ptr<Lease>
         lease{};  // of a holder; of the first: an idle one to be given back before
   };
   /// Takes an idle lease, if there is one that may be kept.
   [[nodiscard]] std::shared_ptr<Lease> take_idle(Deadline now);
   /// Takes an idle lease, or goes first where nobody else does. Occupied: somebody is there; with a
-  /// `waiter` that stands in the line now.
+  /// `waiter` that stands in the line now. Gone: threads meet at another one meanwhile.
   [[nodiscard]] Entry enter(Deadline now, Waiter* waiter);
 
   /// Of one who stands in the line: whether it became the first, because the lease that it waited
@@ -73,7 +73,8 @@ class Site : public std::enable_shared_from_this<Site> {
   [[nodiscard]] bool holds(std::string_view token) const;
   /// What that thread holds here, and will hold until it gives it back.
   [[nodiscard]] std::shared_ptr<Lease> held_by(std::uint64_t thread) const;
-  [[nodiscard]] bool is_unused() const;
+  /// Nobody enters it from now on; false while somebody is there.
+  [[nodiscard]] bool close_if_unused();
   [[nodiscard]] std::string const& key() const noexcept { return key_; }
   [[nodiscard]] Bounds const& bounds() const noexcept { return bounds_; }
 
@@ -89,6 +90,7 @@ class Site : public std::enable_shared_from_this<Site> {
   bool idle_ = false;
   Deadline idle_until_{};
   bool someone_is_first_ = false;  // on the way to the server, or back
+  bool closed_ = false;
   bool wanted_ = false;
   Deadline wanted_since_{};
   unsigned passes_ = 0;  // since then

@@ -3,9 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "locking/lease.hpp"
+
 namespace tandem::detail {
 
 using std::chrono::steady_clock;
+
+Waiter::Waiter(std::shared_ptr<LockKeys const> keys)
+    : keys_{std::move(keys)}, thread_{this_thread_number()} {}
 
 Waiter::Woken Waiter::wait(Deadline deadline, std::stop_token const& stop) {
   std::unique_lock lock{mutex_};

@@ -1,13 +1,13 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include <tandem/core/error.hpp>
 #include <tandem/core/options.hpp>
@@ -23,7 +23,7 @@ struct LockKeys;
 /// Threads: wait() is called by its own; the rest from any.
 class Waiter {
  public:
-  explicit Waiter(std::shared_ptr<LockKeys const> keys) : keys_{std::move(keys)} {}
+  explicit Waiter(std::shared_ptr<LockKeys const> keys);
 
   enum class Woken {
     to_ask,
@@ -54,12 +54,14 @@ class Waiter {
   [[nodiscard]] std::optional<ServerError> refusal() const;
   [[nodiscard]] std::shared_ptr<Lease> take_lease();
   [[nodiscard]] LockKeys const& keys() const noexcept { return *keys_; }
+  [[nodiscard]] std::uint64_t thread() const noexcept { return thread_; }
 
  private:
   template <class Change>
   void change(Change&& change);
 
   std::shared_ptr<LockKeys const> keys_;
+  std::uint64_t const thread_;  // whose it is
   mutable std::mutex mutex_{};
   std::condition_variable_any changed_{};
   bool ask_ = false;
