@@ -218,6 +218,10 @@ Site::Entry Acquisition::enter(Waiter* waiter) {
   }
 }
 
+std::shared_ptr<Lease> Acquisition::enter_again() {
+  return site_->enter_again(steady_clock::now());
+}
+
 std::shared_ptr<Lease> Acquisition::try_once() {
   if (auto lease = site_->take_idle(steady_clock::now())) return lease;
   Waiter waiter{keys_};  // before it is first: this may fail, and the next would wait for ever

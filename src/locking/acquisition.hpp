@@ -27,6 +27,8 @@ class Acquisition {
   Acquisition(Acquisition const&) = delete;
   Acquisition& operator=(Acquisition const&) = delete;
 
+  /// Of what this thread holds already, without a command; empty when it holds nothing.
+  [[nodiscard]] std::shared_ptr<Lease> enter_again();
   /// Empty when it is not free now.
   [[nodiscard]] std::shared_ptr<Lease> try_once();
   /// Empty when the deadline has passed, or stop was requested.

@@ -53,6 +53,7 @@ struct Lease {
   std::shared_ptr<Site> site{};
   unsigned holds = 0;        // before the one there is
   std::uint64_t thread = 0;  // who acquired that one: taken for the one that will release it
+  unsigned reentries = 0;    // by that thread, not given back yet
   std::mutex commit_mutex{};
   std::uint64_t commits = 0;  // guarded by it
   // The agent's own, under its mutex.

@@ -10,6 +10,10 @@ bool Site::may_keep(Lease const& lease, Deadline now) const {
          lease.valid_until.load() - now >= lease.length / 3;
 }
 
+bool Site::is_held_by(std::uint64_t thread, Deadline now) const {
+  return lease_ && !idle_ && lease_->thread == thread && lease_->trusted(now);
+}
+
 bool Site::may_take_idle(Deadline now) const { return lease_ && idle_ && may_keep(*lease_, now); }
 
 std::shared_ptr<Lease> Site::take_idle(Deadline now) {
@@ -45,6 +49,13 @@ Site::Entry Site::enter(Deadline now, Waiter* waiter) {
     waiter->expect(lease_ ? lease_->valid_until.load() : Deadline::max(), Deadline::max());
   }
   return {Entry::As::occupied, nullptr};
+}
+
+std::shared_ptr<Lease> Site::enter_again(Deadline now) {
+  std::lock_guard const guard{mutex_};
+  if (!is_held_by(this_thread_number(), now)) return nullptr;
+  ++lease_->reentries;
+  return lease_;
 }
 
 bool Site::look_again(Deadline now, Waiter& waiter) {
@@ -102,9 +113,14 @@ std::string Site::take_token() {
   return std::exchange(token_, {});
 }
 
-Site::Parting Site::leave(Lease const& lease, Deadline now) {
+Site::Parting Site::leave(Lease& lease, Deadline now) {
   std::lock_guard const guard{mutex_};
-  if (lease_.get() != &lease) return Parting::not_here;
+  bool const here = lease_.get() == &lease;
+  if (lease.reentries > 0) {
+    --lease.reentries;
+    return here && lease.trusted(now) ? Parting::still_inside : Parting::lost;
+  }
+  if (!here) return Parting::not_here;
   bool const bounded =
       wanted_ && (passes_ >= bounds_.passes || now - wanted_since_ >= bounds_.time);
   bool const keep = may_keep(lease, now);
@@ -158,8 +174,7 @@ bool Site::holds(std::string_view token) const {
 
 std::shared_ptr<Lease> Site::held_by(std::uint64_t thread) const {
   std::lock_guard const guard{mutex_};
-  bool const held = lease_ && !idle_ && lease_->renew && lease_->thread == thread &&
-                    lease_->trusted(std::chrono::steady_clock::now());
+  bool const held = is_held_by(thread, std::chrono::steady_clock::now()) && lease_->renew;
   return held ? lease_ : nullptr;
 }
 

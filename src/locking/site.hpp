@@ -43,6 +43,10 @@ class Site : public std::enable_shared_from_this<Site> {
   /// `waiter` that stands in the line now. Gone: threads meet at another one meanwhile.
   [[nodiscard]] Entry enter(Deadline now, Waiter* waiter);
 
+  /// What the calling thread holds here, once more: of the same hold there is one more to be given
+  /// back. Empty when it holds nothing that can be trusted.
+  [[nodiscard]] std::shared_ptr<Lease> enter_again(Deadline now);
+
   /// Of one who stands in the line: whether it became the first, because the lease that it waited
   /// for has ended. When not, it looks again when that lease would end.
   [[nodiscard]] bool look_again(Deadline now, Waiter& waiter);
@@ -59,9 +63,11 @@ class Site : public std::enable_shared_from_this<Site> {
   /// What the one before left; empty when nothing.
   [[nodiscard]] std::string take_token();
 
-  enum class Parting { passed_on, kept, to_be_given_back, not_here };
+  enum class Parting { still_inside, passed_on, kept, to_be_given_back, not_here, lost };
   /// The holder is done. To be given back: then call go_on. Not here: this lease had ended already.
-  [[nodiscard]] Parting leave(Lease const& lease, Deadline now);
+  /// Still inside, or lost: it has entered more often than it has left; lost: what it has left is
+  /// not to be trusted any more.
+  [[nodiscard]] Parting leave(Lease& lease, Deadline now);
 
   /// Another process wants the lease, or may want it: an idle one is over now, and returned to be
   /// given back.
@@ -79,6 +85,7 @@ class Site : public std::enable_shared_from_this<Site> {
   [[nodiscard]] Bounds const& bounds() const noexcept { return bounds_; }
 
  private:
+  [[nodiscard]] bool is_held_by(std::uint64_t thread, Deadline now) const;
   [[nodiscard]] bool may_take_idle(Deadline now) const;
   [[nodiscard]] bool may_keep(Lease const& lease, Deadline now) const;
   [[nodiscard]] std::shared_ptr<Lease> end_idle();

@@ -58,18 +58,45 @@ TEST_F(SiteTest, LeaseThatIsPassedOnIsTheNextThreadsBeforeThatOneWakes) {
   ASSERT_EQ(site_->leave(*lease, now()), Parting::passed_on);
   EXPECT_EQ(site_->held_by(next.thread), lease);
   EXPECT_FALSE(site_->held_by(me_));
+  EXPECT_FALSE(site_->enter_again(now())) << "it is another's";
 }
 
 TEST_F(SiteTest, IdleLeaseIsNobodysUntilSomebodyTakesIt) {
   auto const lease = occupy();
   ASSERT_EQ(site_->leave(*lease, now()), Parting::kept);
   EXPECT_FALSE(site_->held_by(me_));
+  EXPECT_FALSE(site_->enter_again(now()));
   std::uint64_t taker = 0;
   std::thread{[&] {
     taker = this_thread_number();
     EXPECT_TRUE(site_->take_idle(now()));
   }}.join();
   EXPECT_EQ(site_->held_by(taker), lease);
+  EXPECT_FALSE(site_->enter_again(now()));
+}
+
+TEST_F(SiteTest, ItsThreadEntersAgainAndLeavesAsOften) {
+  auto const lease = occupy();
+  auto const fence = lease->fence_of_hold();
+  EXPECT_EQ(site_->enter_again(now()), lease);
+  EXPECT_EQ(site_->enter_again(now()), lease);
+  EXPECT_EQ(lease->fence_of_hold(), fence);
+  auto const next = stand_in_line();
+  EXPECT_EQ(site_->leave(*lease, now()), Parting::still_inside);
+  EXPECT_EQ(site_->leave(*lease, now()), Parting::still_inside);
+  EXPECT_EQ(site_->leave(*lease, now()), Parting::passed_on);
+}
+
+TEST_F(SiteTest, LeaseThatIsLostIsNotEnteredAgainAndLeavesTheNextOneAlone) {
+  auto const lost = occupy();
+  EXPECT_TRUE(site_->enter_again(now()));
+  lost->lose(now());
+  EXPECT_FALSE(site_->enter_again(now()));
+  auto const lease = occupy();
+  EXPECT_EQ(site_->enter_again(now()), lease);
+  EXPECT_EQ(site_->leave(*lost, now()), Parting::lost);
+  EXPECT_EQ(site_->leave(*lost, now()), Parting::not_here);
+  EXPECT_EQ(site_->leave(*lease, now()), Parting::still_inside);
 }
 
 TEST_F(SiteTest, NobodyEntersOneThatIsClosed) {
