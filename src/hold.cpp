@@ -147,11 +147,15 @@ Release Hold::release() noexcept {
   if (!lease_ || lease_->generation != detail::fork_generation()) return Release::unknown;
   auto& agent = agent_of(*client_);
   auto const site = lease_->site;
-  auto const parting = site->leave(*lease_, steady_clock::now());
-  if (parting == detail::Site::Parting::passed_on || parting == detail::Site::Parting::kept) {
+  using Parting = detail::Site::Parting;
+  auto const now = steady_clock::now();
+  auto const parting = site->leave(*lease_, now);
+  if (parting == Parting::still_inside || parting == Parting::passed_on ||
+      parting == Parting::kept) {
     outcome_ = Release::released;
     return *outcome_;
   }
+  if (parting == Parting::lost) lease_->lose(now);  // for the other holds of it
   auto& core = client_->core();
   agent.renewals().forget(*lease_);
   lease_->over = true;
@@ -168,7 +172,7 @@ Release Hold::release() noexcept {
   } catch (std::exception const&) {
     outcome_ = Release::unknown;  // out of memory: the lease ends by itself
   }
-  if (parting == detail::Site::Parting::to_be_given_back) (void)site->go_on({});
+  if (parting == Parting::to_be_given_back) (void)site->go_on({});
   agent.tidy(site);
   return *outcome_;
 }

@@ -2,57 +2,23 @@
 
 #include <utility>
 
-#include <fmt/core.h>
-
 #include "core/core.hpp"
 #include "locking/acquisition.hpp"
+#include "locking/lock_terms.hpp"
 #include "locking/owners.hpp"
 
 namespace tandem {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-/// Threads meet where these are the same: what one of them acquired is what any of them would have.
-std::string site_of(std::string_view name, LockOptions const& options) {
-  return fmt::format("{} {} {} {} {} {} {} {}", options.lease.count(), options.renew,
-                     options.yield_to_foreign, options.yield_for.count(), options.linger.count(),
-                     options.local_passes, options.local_time.count(), name);
-}
-
-std::shared_ptr<detail::LockKeys const> keys_of(std::string_view name, LockOptions const& options) {
-  detail::LockKeys keys{name, detail::lock_kind};
-  keys.site = site_of(name, options);
-  return std::make_shared<detail::LockKeys const>(std::move(keys));
-}
-
-detail::LockTerms terms_of(LockOptions const& options) {
-  return {.lease = options.lease,
-          .renew = options.renew,
-          .deadlock_after = options.deadlock_after,
-          .linger = options.linger,
-          .local_passes = options.local_passes,
-          .local_time = options.local_time,
-          .yield_to_foreign = options.yield_to_foreign,
-          .yield_for = options.yield_for};
-}
+constexpr std::string_view noun = "lock";
 
 }  // namespace
 
 Lock::Lock(Client client, std::string_view name, LockOptions options)
-    : client_{std::move(client)}, keys_{keys_of(name, options)}, options_{options} {
-  using detail::require;
-  using std::chrono::hours;
-  detail::require_sane("lock", name, terms_of(options));
-  require(options.yield_for >= milliseconds{1} && options.yield_for <= hours{24}, "lock", name,
-          fmt::format("yield_for is {} ms; accepted is 1 ms to 24 h", options.yield_for.count()));
-  require(options.linger >= milliseconds{0} && options.linger <= hours{1}, "lock", name,
-          fmt::format("linger is {} ms; accepted is 0 to 1 h", options.linger.count()));
-  require(options.linger.count() == 0 || (options.renew && options.yield_to_foreign == 0), "lock",
-          name, "linger goes neither without renew nor with yield_to_foreign");
-  require(options.local_time >= milliseconds{0} && options.local_time <= hours{1}, "lock", name,
-          fmt::format("local_time is {} ms; accepted is 0 to 1 h", options.local_time.count()));
+    : client_{std::move(client)}, keys_{detail::keys_of(noun, name, options)}, options_{options} {
+  detail::require_sane(noun, name, options);
 }
 
 std::string const& Lock::name() const noexcept { return keys_->lock; }
@@ -71,7 +37,7 @@ std::optional<Hold> Lock::acquire(std::stop_token stop) const {
 }
 
 std::optional<Hold> Lock::take(Wait wait, Deadline deadline, std::stop_token const& stop) const {
-  auto const terms = terms_of(options_);
+  auto const terms = detail::terms_of(options_);
   detail::Acquisition acquisition{client_.core(), keys_, terms};
   auto lease = wait == Wait::no ? acquisition.try_once() : acquisition.wait(deadline, stop);
   if (!lease) return std::nullopt;

@@ -79,7 +79,8 @@ struct LockOptions {
 /// `Transaction` or a `Script` needs no lock at all.
 ///
 /// Not promised: survival of a failover to a replica that had not heard of the lock; see
-/// docs/locks.md. Re-entry: a thread that acquires what it holds waits for itself.
+/// docs/locks.md. Re-entry: a thread that acquires what it holds waits for itself; `RecursiveLock`
+/// lets it in.
 ///
 /// Strangers: a key set by SETNX + EXPIRE or SET NX PX under the same name is respected as a lock,
 /// and ours by them. A waiter gives a stranger's key that never expires (its owner died between the

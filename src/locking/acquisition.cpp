@@ -217,13 +217,7 @@ Acquisition::Acquisition(Core& core, std::shared_ptr<LockKeys const> keys, LockT
       agent_{core.service<LockAgent>()},
       keys_{std::move(keys)},
       terms_{terms},
-      // Strangers' turns are counted by the server, hand-off by hand-off.
-      site_{
-          keys_->kind.meets_here
-              ? agent_.site(*keys_, {.passes = terms.yield_to_foreign > 0 ? 0 : terms.local_passes,
-                                     .time = terms.local_time,
-                                     .linger = terms.linger})
-              : agent_.own_site()} {}
+      site_{find_site()} {}
 
 Acquisition::~Acquisition() {
   if (!keys_->kind.meets_here) agent_.tidy(site_);
@@ -234,11 +228,31 @@ TokenKind Acquisition::token_kind() const noexcept {
   return terms_.linger.count() > 0 ? TokenKind::kept : TokenKind::plain;
 }
 
+std::shared_ptr<Site> Acquisition::find_site() const {
+  if (!keys_->kind.meets_here) return agent_.own_site();
+  // Strangers' turns are counted by the server, hand-off by hand-off.
+  return agent_.site(*keys_, {.passes = terms_.yield_to_foreign > 0 ? 0 : terms_.local_passes,
+                              .time = terms_.local_time,
+                              .linger = terms_.linger});
+}
+
+Site::Entry Acquisition::enter(Waiter* waiter) {
+  for (;;) {
+    auto entry = site_->enter(steady_clock::now(), waiter);
+    if (entry.as != Site::Entry::As::gone) return entry;
+    site_ = find_site();
+  }
+}
+
+std::shared_ptr<Lease> Acquisition::enter_again() {
+  return site_->enter_again(steady_clock::now());
+}
+
 std::shared_ptr<Lease> Acquisition::try_once() {
-  if (auto lease = site_->take_idle(steady_clock::now())) return held(std::move(lease));
+  if (auto lease = site_->take_idle(steady_clock::now())) return lease;
   Waiter waiter{keys_};  // before it is first: this may fail, and the next would wait for ever
-  auto entry = site_->enter(steady_clock::now(), nullptr);
-  if (entry.as == Site::Entry::As::holder) return held(std::move(entry.lease));
+  auto entry = enter(nullptr);
+  if (entry.as == Site::Entry::As::holder) return entry.lease;
   if (entry.as == Site::Entry::As::occupied) return nullptr;
   Place place{*this, Deadline::max()};  // first: whatever happens, the next is to go on
   place.choose_token();
@@ -247,7 +261,7 @@ std::shared_ptr<Lease> Acquisition::try_once() {
   Enlisted const enlisted{agent_, waiter, place.token()};
   auto lease = place.ask(false);
   if (!lease || !lease->trusted(steady_clock::now())) return nullptr;
-  return held(settle(waiter, place, std::move(lease)));
+  return settle(waiter, place, std::move(lease));
 }
 
 std::shared_ptr<Lease> Acquisition::settle(Waiter& waiter, Place& place,
@@ -259,24 +273,19 @@ std::shared_ptr<Lease> Acquisition::settle(Waiter& waiter, Place& place,
 }
 
 std::shared_ptr<Lease> Acquisition::wait(Deadline deadline, std::stop_token const& stop) {
-  if (auto lease = site_->take_idle(steady_clock::now())) return held(std::move(lease));
+  if (auto lease = site_->take_idle(steady_clock::now())) return lease;
   Waiter waiter{keys_};  // as above
   DeadlockCheck deadlock{core_, agent_, waiter, terms_};
   Wait const wait{waiter, deadlock, deadline, stop};
-  auto entry = site_->enter(steady_clock::now(), &waiter);
-  if (entry.as == Site::Entry::As::holder) return held(std::move(entry.lease));
+  auto entry = enter(&waiter);
+  if (entry.as == Site::Entry::As::holder) return entry.lease;
   if (entry.as == Site::Entry::As::occupied) {
     bool first = false;
     auto lease = stand_in_line(wait, first);
-    if (!first) return held(std::move(lease));
+    if (!first) return lease;
   }
   if (entry.lease) bring_back(*entry.lease);
-  return held(go_to_server(wait));
-}
-
-std::shared_ptr<Lease> Acquisition::held(std::shared_ptr<Lease> lease) noexcept {
-  if (lease) lease->thread = this_thread_number();
-  return lease;
+  return go_to_server(wait);
 }
 
 /// A lease that was kept here and is used up.

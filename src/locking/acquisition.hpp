@@ -28,6 +28,8 @@ class Acquisition {
   Acquisition(Acquisition const&) = delete;
   Acquisition& operator=(Acquisition const&) = delete;
 
+  /// Of what this thread holds already, without a command; empty when it holds nothing.
+  [[nodiscard]] std::shared_ptr<Lease> enter_again();
   /// Empty when it is not free now.
   [[nodiscard]] std::shared_ptr<Lease> try_once();
   /// Empty when the deadline has passed, or stop was requested.
@@ -48,12 +50,13 @@ class Acquisition {
     Deadline deadline;
     std::stop_token const& stop;
   };
+  [[nodiscard]] std::shared_ptr<Site> find_site() const;
+  /// Into the site; where that is gone, into the one that followed it.
+  [[nodiscard]] Site::Entry enter(Waiter* waiter);
   [[nodiscard]] std::shared_ptr<Lease> stand_in_line(Wait const& wait, bool& first);
   [[nodiscard]] std::shared_ptr<Lease> go_to_server(Wait const& wait);
   /// The first of its process has it now.
   std::shared_ptr<Lease> settle(Waiter& waiter, Place& place, std::shared_ptr<Lease> lease);
-  /// Notes that this thread holds it.
-  static std::shared_ptr<Lease> held(std::shared_ptr<Lease> lease) noexcept;
   void bring_back(Lease& idle) noexcept;
   [[nodiscard]] TokenKind token_kind() const noexcept;
 

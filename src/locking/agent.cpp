@@ -103,8 +103,7 @@ std::shared_ptr<Site> LockAgent::own_site() {
 void LockAgent::tidy(std::shared_ptr<Site> const& site) {
   std::shared_ptr<Site> last;  // not destroyed under the lock
   std::lock_guard const guard{sites_mutex_};
-  // Who is about to enter it meets nobody there then: the server decides between the two.
-  if (!site->is_unused()) return;
+  if (!site->close_if_unused()) return;
   if (auto const found = sites_.find(site->key()); found != sites_.end() && found->second == site) {
     last = std::move(found->second);
     sites_.erase(found);

@@ -44,7 +44,6 @@ std::shared_ptr<Lease> downgrade(Core& core, std::shared_ptr<Lease> const& alone
     auto lease = std::make_shared<Lease>(alone->keys, token, reply[1].as<std::uint64_t>(),
                                          alone->length, alone->renew);
     lease->extend_from(asked_at);
-    lease->thread = this_thread_number();
     site->occupy(lease, asked_at, true);
     if (lease->renew) agent.renewals().keep(lease);
     end(agent, *alone);

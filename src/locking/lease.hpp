@@ -55,12 +55,11 @@ struct Lease {
 
   // Where the threads of this process meet; its own, under its mutex.
   std::shared_ptr<Site> site{};
-  unsigned holds = 0;  // before the one there is
+  unsigned holds = 0;        // before the one there is
+  std::uint64_t thread = 0;  // who acquired that one: taken for the one that will release it
+  unsigned reentries = 0;    // by that thread, not given back yet
   std::mutex commit_mutex{};
   std::uint64_t commits = 0;  // guarded by it
-  // Who acquired the hold there is: taken for the one that will release it.
-  std::atomic<std::uint64_t> thread{0};
-
   // The agent's own, under its mutex.
   std::optional<Deadline> due{};  // when it is looked at next; none: not kept
 
@@ -87,9 +86,10 @@ struct Lease {
     if (lost_) stop_->request_stop();  // nobody can have registered with it yet
     return stop_->get_token();
   }
-  /// The hold there was is over; its tokens are not told any more.
-  void begin_next_hold() {
+  /// The hold there was is over, and its tokens are not told any more; the next is that thread's.
+  void begin_next_hold(std::uint64_t its_thread) {
     ++holds;
+    thread = its_thread;
     std::lock_guard const guard{stop_mutex_};
     stop_.reset();
   }

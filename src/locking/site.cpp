@@ -10,18 +10,23 @@ bool Site::may_keep(Lease const& lease, Deadline now) const {
          lease.valid_until.load() - now >= lease.term.load() / 3;
 }
 
+bool Site::is_held_by(std::uint64_t thread, Deadline now) const {
+  return lease_ && !idle_ && lease_->thread == thread && lease_->trusted(now);
+}
+
 bool Site::may_take_idle(Deadline now) const { return lease_ && idle_ && may_keep(*lease_, now); }
 
 std::shared_ptr<Lease> Site::take_idle(Deadline now) {
   std::lock_guard const guard{mutex_};
   if (!may_take_idle(now)) return nullptr;
   idle_ = false;
-  lease_->begin_next_hold();
+  lease_->begin_next_hold(this_thread_number());
   return lease_;
 }
 
 Site::Entry Site::enter(Deadline now, Waiter* waiter) {
   std::lock_guard const guard{mutex_};
+  if (closed_) return {Entry::As::gone, nullptr};
   if (lease_ && !lease_->trusted(now)) {
     lease_.reset();
     idle_ = false;
@@ -32,7 +37,7 @@ Site::Entry Site::enter(Deadline now, Waiter* waiter) {
       return {Entry::As::first, end_idle()};
     }
     idle_ = false;
-    lease_->begin_next_hold();
+    lease_->begin_next_hold(this_thread_number());
     return {Entry::As::holder, lease_};
   }
   if (!lease_ && !someone_is_first_) {
@@ -44,6 +49,13 @@ Site::Entry Site::enter(Deadline now, Waiter* waiter) {
     waiter->expect(lease_ ? lease_->valid_until.load() : Deadline::max(), Deadline::max());
   }
   return {Entry::As::occupied, nullptr};
+}
+
+std::shared_ptr<Lease> Site::enter_again(Deadline now) {
+  std::lock_guard const guard{mutex_};
+  if (!is_held_by(this_thread_number(), now)) return nullptr;
+  ++lease_->reentries;
+  return lease_;
 }
 
 bool Site::look_again(Deadline now, Waiter& waiter) {
@@ -72,6 +84,7 @@ bool Site::leave_line(Waiter& waiter) {
 void Site::occupy(std::shared_ptr<Lease> const& lease, Deadline now, bool asked_for) {
   std::lock_guard const guard{mutex_};
   lease->site = shared_from_this();
+  lease->thread = this_thread_number();
   lease_ = lease;
   idle_ = false;
   someone_is_first_ = false;
@@ -100,16 +113,21 @@ std::string Site::take_token() {
   return std::exchange(token_, {});
 }
 
-Site::Parting Site::leave(Lease const& lease, Deadline now) {
+Site::Parting Site::leave(Lease& lease, Deadline now) {
   std::lock_guard const guard{mutex_};
-  if (lease_.get() != &lease) return Parting::not_here;
+  bool const here = lease_.get() == &lease;
+  if (lease.reentries > 0) {
+    --lease.reentries;
+    return here && lease.trusted(now) ? Parting::still_inside : Parting::lost;
+  }
+  if (!here) return Parting::not_here;
   bool const bounded =
       wanted_ && (passes_ >= bounds_.passes || now - wanted_since_ >= bounds_.time);
   bool const keep = may_keep(lease, now);
   if (keep && !bounded && !line_.empty()) {
     ++passes_;
-    lease_->begin_next_hold();
     auto& next = *line_.front();
+    lease_->begin_next_hold(next.thread());
     line_.pop_front();
     next.pass(lease_);
     return Parting::passed_on;
@@ -156,14 +174,14 @@ bool Site::holds(std::string_view token) const {
 
 std::shared_ptr<Lease> Site::held_by(std::uint64_t thread) const {
   std::lock_guard const guard{mutex_};
-  bool const held = lease_ && !idle_ && lease_->renew && lease_->thread.load() == thread &&
-                    lease_->trusted(std::chrono::steady_clock::now());
+  bool const held = is_held_by(thread, std::chrono::steady_clock::now()) && lease_->renew;
   return held ? lease_ : nullptr;
 }
 
-bool Site::is_unused() const {
+bool Site::close_if_unused() {
   std::lock_guard const guard{mutex_};
-  return !lease_ && !someone_is_first_ && line_.empty();
+  closed_ = closed_ || (!lease_ && !someone_is_first_ && line_.empty());
+  return closed_;
 }
 
 }  // namespace tandem::detail

@@ -33,15 +33,19 @@ class Site : public std::enable_shared_from_this<Site> {
   Site(std::string key, Bounds bounds) : key_{std::move(key)}, bounds_{bounds} {}
 
   struct Entry {
-    enum class As { holder, first, occupied } as;
+    enum class As { holder, first, occupied, gone } as;
     std::shared_ptr<Lease>
         lease{};  // of a holder; of the first: an idle one to be given back before
   };
   /// Takes an idle lease, if there is one that may be kept.
   [[nodiscard]] std::shared_ptr<Lease> take_idle(Deadline now);
   /// Takes an idle lease, or goes first where nobody else does. Occupied: somebody is there; with a
-  /// `waiter` that stands in the line now.
+  /// `waiter` that stands in the line now. Gone: threads meet at another one meanwhile.
   [[nodiscard]] Entry enter(Deadline now, Waiter* waiter);
+
+  /// What the calling thread holds here, once more: of the same hold there is one more to be given
+  /// back. Empty when it holds nothing that can be trusted.
+  [[nodiscard]] std::shared_ptr<Lease> enter_again(Deadline now);
 
   /// Of one who stands in the line: whether it became the first, because the lease that it waited
   /// for has ended. When not, it looks again when that lease would end.
@@ -59,9 +63,11 @@ class Site : public std::enable_shared_from_this<Site> {
   /// What the one before left; empty when nothing.
   [[nodiscard]] std::string take_token();
 
-  enum class Parting { passed_on, kept, to_be_given_back, not_here };
+  enum class Parting { still_inside, passed_on, kept, to_be_given_back, not_here, lost };
   /// The holder is done. To be given back: then call go_on. Not here: this lease had ended already.
-  [[nodiscard]] Parting leave(Lease const& lease, Deadline now);
+  /// Still inside, or lost: it has entered more often than it has left; lost: what it has left is
+  /// not to be trusted any more.
+  [[nodiscard]] Parting leave(Lease& lease, Deadline now);
 
   /// Another process wants the lease, or may want it: an idle one is over now, and returned to be
   /// given back.
@@ -73,11 +79,13 @@ class Site : public std::enable_shared_from_this<Site> {
   [[nodiscard]] bool holds(std::string_view token) const;
   /// What that thread holds here, and will hold until it gives it back.
   [[nodiscard]] std::shared_ptr<Lease> held_by(std::uint64_t thread) const;
-  [[nodiscard]] bool is_unused() const;
+  /// Nobody enters it from now on; false while somebody is there.
+  [[nodiscard]] bool close_if_unused();
   [[nodiscard]] std::string const& key() const noexcept { return key_; }
   [[nodiscard]] Bounds const& bounds() const noexcept { return bounds_; }
 
  private:
+  [[nodiscard]] bool is_held_by(std::uint64_t thread, Deadline now) const;
   [[nodiscard]] bool may_take_idle(Deadline now) const;
   [[nodiscard]] bool may_keep(Lease const& lease, Deadline now) const;
   [[nodiscard]] std::shared_ptr<Lease> end_idle();
@@ -89,6 +97,7 @@ class Site : public std::enable_shared_from_this<Site> {
   bool idle_ = false;
   Deadline idle_until_{};
   bool someone_is_first_ = false;  // on the way to the server, or back
+  bool closed_ = false;
   bool wanted_ = false;
   Deadline wanted_since_{};
   unsigned passes_ = 0;  // since then

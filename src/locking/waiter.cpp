@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/futex.hpp"
+#include "locking/lease.hpp"
 
 namespace tandem::detail {
 
@@ -12,6 +13,9 @@ using std::chrono::steady_clock;
 Waking::~Waking() {
   if (word_ != nullptr) futex_wake(*word_);
 }
+
+Waiter::Waiter(std::shared_ptr<LockKeys const> keys)
+    : keys_{std::move(keys)}, thread_{this_thread_number()} {}
 
 Waiter::Woken Waiter::wait(Deadline deadline, std::stop_token const& stop) {
   std::stop_callback const stopped{stop, [this] { (void)change([] {}); }};

@@ -40,7 +40,7 @@ class [[nodiscard]] Waking {
 /// Threads: wait() is called by its own; the rest from any.
 class Waiter {
  public:
-  explicit Waiter(std::shared_ptr<LockKeys const> keys) : keys_{std::move(keys)} {}
+  explicit Waiter(std::shared_ptr<LockKeys const> keys);
 
   enum class Woken {
     granted,
@@ -75,12 +75,14 @@ class Waiter {
   [[nodiscard]] std::shared_ptr<Lease> take_lease();
   [[nodiscard]] std::uint64_t take_grant();
   [[nodiscard]] LockKeys const& keys() const noexcept { return *keys_; }
+  [[nodiscard]] std::uint64_t thread() const noexcept { return thread_; }
 
  private:
   template <class Change>
   Waking change(Change&& change);
 
   std::shared_ptr<LockKeys const> keys_;
+  std::uint64_t const thread_;  // whose it is
   mutable std::mutex mutex_{};
   enum State : std::uint32_t { awake, asleep };
   std::atomic<std::uint32_t> state_{awake};  // changed under the mutex
