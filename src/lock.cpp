@@ -22,9 +22,7 @@ std::string site_of(std::string_view name, LockOptions const& options) {
 }
 
 std::shared_ptr<detail::LockKeys const> keys_of(std::string_view name, LockOptions const& options) {
-  detail::LockKeys keys{name, detail::lock_kind};
-  keys.site = site_of(name, options);
-  return std::make_shared<detail::LockKeys const>(std::move(keys));
+  return std::make_shared<detail::LockKeys const>(name, detail::lock_kind, site_of(name, options));
 }
 
 detail::LockTerms terms_of(LockOptions const& options) {

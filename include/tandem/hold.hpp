@@ -116,6 +116,7 @@ class [[nodiscard]] Hold {
 
  private:
   friend class Lock;
+  friend class MultiLock;
   friend class Semaphore;
   friend class SharedLock;
   /// `lease` is held for this hold, and stays so until its release.

@@ -32,9 +32,11 @@ struct Acquisition::Answer {
   std::vector<std::string> owners{};  // none: nobody is there to be looked after
   bool adopted = false;
   unsigned limit = 0;
+  std::size_t which = 0;  // of several locks
 
-  /// Of `kind.acquire`.
-  static Answer read(LockKind const& kind, Reply const& reply) {
+  /// Of the script `acquire`.
+  static Answer read(LockKeys const& keys, Reply const& reply) {
+    auto const& kind = keys.kind;
     Answer out;
     out.held = reply[0].as<int>() == 1;
     if (out.held) {
@@ -49,6 +51,7 @@ struct Acquisition::Answer {
     }
     if (kind.of_strangers) {
       out.adopted = reply[4].as<int>() == 1;
+      if (keys.several()) out.which = reply[5].as<std::size_t>();
       return out;
     }
     out.limit = reply[4].as<unsigned>();
@@ -130,13 +133,13 @@ std::shared_ptr<Lease> Acquisition::Place::ask(bool join) {
   try {
     auto const& kind = owner_.keys_->kind;
     answer_ = Answer::read(
-        kind, owner_.core_.run(kind.acquire, keys, std::span{arguments}.first(kind.acquire_words),
-                               deadline));
+        *owner_.keys_, owner_.core_.run(kind.acquire, keys,
+                                        std::span{arguments}.first(kind.acquire_words), deadline));
     owner_.limit_ = answer_.limit;
   } catch (ServerError const& refusal) {
     // It was restarted, and will know its queue again in a moment.
     if (queued_ && refusal.code() == "LOADING") {
-      answer_ = {.left = while_loading, .leads = true};
+      answer_ = {.left = while_loading, .leads = true, .which = answer_.which};
       return nullptr;
     }
     if (queued_) give_back_later(std::max(terms.lease, grant_time));
@@ -151,7 +154,7 @@ std::shared_ptr<Lease> Acquisition::Place::ask(bool join) {
     owner_.core_.options().warn(fmt::format(
         "lock \"{}\" was held by a stranger without an expiry, whose client may have died between "
         "SETNX and EXPIRE: it expires in {} ms now",
-        owner_.keys_->lock, terms.lease.count()));
+        owner_.one_of_them(answer_.which)->lock, terms.lease.count()));
   }
   queued_ = queued_ || join || answer_.held;
   if (!answer_.held) return nullptr;
@@ -210,7 +213,8 @@ TokenKind Acquisition::token_kind() const noexcept {
 
 std::shared_ptr<Lease> Acquisition::try_once() {
   if (auto lease = site_->take_idle(steady_clock::now())) return held(std::move(lease));
-  Waiter waiter{keys_};  // before it is first: this may fail, and the next would wait for ever
+  Waiter waiter{
+      one_of_them(0)};  // before it is first: this may fail, and the next would wait for ever
   auto entry = site_->enter(steady_clock::now(), nullptr);
   if (entry.as == Site::Entry::As::holder) return held(std::move(entry.lease));
   if (entry.as == Site::Entry::As::occupied) return nullptr;
@@ -229,7 +233,7 @@ std::shared_ptr<Lease> Acquisition::try_once() {
 
 std::shared_ptr<Lease> Acquisition::wait(Deadline deadline, std::stop_token const& stop) {
   if (auto lease = site_->take_idle(steady_clock::now())) return held(std::move(lease));
-  Waiter waiter{keys_};  // as above
+  Waiter waiter{one_of_them(0)};  // as above
   DeadlockCheck deadlock{core_, agent_, waiter, terms_};
   Wait const wait{waiter, deadlock, deadline, stop};
   auto entry = site_->enter(steady_clock::now(), &waiter);
@@ -246,6 +250,18 @@ std::shared_ptr<Lease> Acquisition::wait(Deadline deadline, std::stop_token cons
 std::shared_ptr<Lease> Acquisition::held(std::shared_ptr<Lease> lease) noexcept {
   if (lease) lease->thread = this_thread_number();
   return lease;
+}
+
+std::shared_ptr<LockKeys const> const& Acquisition::one_of_them(std::size_t which) const {
+  return keys_->several() ? keys_->parts.at(which) : keys_;
+}
+
+void Acquisition::turn(Wait const& wait, Place const& place, bool joined) {
+  auto const which = place.answer().which;
+  agent_.turn_to(wait.waiter, one_of_them(which));
+  auto const held = keys_->locks().first(joined ? which : 0);
+  wait.waiter.renew_at(held.empty() ? Deadline::max() : place.asked_at() + terms_.lease / 3);
+  wait.deadlock.turn(place.token(), held);
 }
 
 /// A lease that was kept here and is used up.
@@ -303,7 +319,9 @@ std::shared_ptr<Lease> Acquisition::go_to_server(Wait const& wait) {
   for (;;) {
     // Queued without being able to hear, it would be passed over; so it asks, and joins when it is
     // told it can hear.
-    if (auto lease = place.ask(agent_.listening())) {
+    bool const joins = agent_.listening();
+    if (keys_->several()) agent_.ask_anew(waiter);
+    if (auto lease = place.ask(joins)) {
       if (lease->trusted(steady_clock::now())) {
         agent_.settle(waiter, site_, lease);
         place.settle();
@@ -315,6 +333,7 @@ std::shared_ptr<Lease> Acquisition::go_to_server(Wait const& wait) {
       return nullptr;
     }
     auto const& answer = place.answer();
+    if (keys_->several()) turn(wait, place, joins);
     agent_.expect(waiter, place.asked_at() + answer.left, answer.leads, answer.owners.empty());
     for (bool asks = false; !asks;) {
       switch (waiter.wait(wait.deadline, wait.stop)) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -49,10 +50,15 @@ class Acquisition {
   };
   [[nodiscard]] std::shared_ptr<Lease> stand_in_line(Wait const& wait, bool& first);
   [[nodiscard]] std::shared_ptr<Lease> go_to_server(Wait const& wait);
+  /// Of several locks, as the server has just answered: which of them is waited for, and what is
+  /// held meanwhile.
+  void turn(Wait const& wait, Place const& place, bool joined);
   /// Notes that this thread holds it.
   static std::shared_ptr<Lease> held(std::shared_ptr<Lease> lease) noexcept;
   void bring_back(Lease& idle) noexcept;
   [[nodiscard]] TokenKind token_kind() const noexcept;
+  /// The lock, or of several one.
+  [[nodiscard]] std::shared_ptr<LockKeys const> const& one_of_them(std::size_t which) const;
 
   Core& core_;
   LockAgent& agent_;

@@ -17,8 +17,8 @@ Waiter::Woken Waiter::wait(Deadline deadline, std::stop_token const& stop) {
     if (stop.stop_requested()) return Woken::by_stop;
     auto const now = steady_clock::now();
     if (now >= deadline) return Woken::by_deadline;
-    if (now >= ask_at_) {
-      ask_at_ = Deadline::max();
+    if (now >= std::min(ask_at_, renew_at_)) {
+      ask_at_ = renew_at_ = Deadline::max();
       return Woken::to_ask;
     }
     if (now >= look_at_) {
@@ -29,7 +29,7 @@ Waiter::Woken Waiter::wait(Deadline deadline, std::stop_token const& stop) {
       check_at_ = Deadline::max();
       return Woken::to_check;
     }
-    auto const until = std::min({deadline, ask_at_, look_at_, check_at_});
+    auto const until = std::min({deadline, ask_at_, renew_at_, look_at_, check_at_});
     changed_.wait_until(lock, stop, until, [&] {
       return ask_ || promoted_ || lease_ || refusal_ ||
              std::min({ask_at_, look_at_, check_at_}) < until;
@@ -61,6 +61,10 @@ void Waiter::expect(Deadline ask_at, Deadline look_at) {
 
 void Waiter::ask_by(Deadline when) {
   change([&] { ask_at_ = std::min(ask_at_, when); });
+}
+
+void Waiter::renew_at(Deadline when) {
+  change([&] { renew_at_ = when; });
 }
 
 void Waiter::check_at(Deadline when) {

@@ -46,6 +46,8 @@ class Waiter {
   void expect(Deadline ask_at, Deadline look_at);
   /// Not later than that, should it be set to later.
   void ask_by(Deadline when);
+  /// Nor than that, whatever else is said: what it holds already is renewed by asking.
+  void renew_at(Deadline when);
   void check_at(Deadline when);
   void refuse(ServerError const& error);
   void promote();
@@ -53,18 +55,20 @@ class Waiter {
 
   [[nodiscard]] std::optional<ServerError> refusal() const;
   [[nodiscard]] std::shared_ptr<Lease> take_lease();
+  /// Of the one lock that it waits for at this time.
   [[nodiscard]] LockKeys const& keys() const noexcept { return *keys_; }
 
  private:
   template <class Change>
   void change(Change&& change);
 
-  std::shared_ptr<LockKeys const> keys_;
+  std::shared_ptr<LockKeys const> keys_;  // changed by its own thread, under the agent's mutex
   mutable std::mutex mutex_{};
   std::condition_variable_any changed_{};
   bool ask_ = false;
   bool promoted_ = false;
   Deadline ask_at_ = Deadline::max();
+  Deadline renew_at_ = Deadline::max();
   Deadline look_at_ = Deadline::max();
   Deadline check_at_ = Deadline::max();
   std::shared_ptr<Lease> lease_{};
