@@ -117,8 +117,8 @@ class [[nodiscard]] MultiHold {
 ///
 /// Not promised: fairness beyond that of each queue: who wants many names waits in one queue after the
 /// other, holding what it has. Passing on and lingering within a process, as `Lock` does: each hold is
-/// the server's. Re-entry: a name that this thread holds is waited for. Else as `Lock`; see
-/// docs/locks.md.
+/// the server's. Turns for strangers: its releases are not counted by `yield_to_foreign`. Re-entry: a
+/// name that this thread holds is waited for. Else as `Lock`; see docs/locks.md.
 ///
 /// | the names                      | try_acquire             | acquire                               |
 /// |--------------------------------|-------------------------|---------------------------------------|

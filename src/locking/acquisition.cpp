@@ -213,8 +213,8 @@ TokenKind Acquisition::token_kind() const noexcept {
 
 std::shared_ptr<Lease> Acquisition::try_once() {
   if (auto lease = site_->take_idle(steady_clock::now())) return held(std::move(lease));
-  Waiter waiter{
-      one_of_them(0)};  // before it is first: this may fail, and the next would wait for ever
+  // Before it is first: this may fail, and the next would wait for ever.
+  Waiter waiter{one_of_them(0)};
   auto entry = site_->enter(steady_clock::now(), nullptr);
   if (entry.as == Site::Entry::As::holder) return held(std::move(entry.lease));
   if (entry.as == Site::Entry::As::occupied) return nullptr;
