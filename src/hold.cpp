@@ -25,9 +25,9 @@ detail::LockAgent& agent_of(Client const& client) {
 }
 
 /// `fault`, of a release, as one that says which lock it is about.
-Error not_given_back(std::string_view lock, Error const& fault) {
-  auto const text = fmt::format("tandem: lock \"{}\" could not be given back, and will be: {}",
-                                lock, fault.what());
+Error not_given_back(detail::LockKeys const& keys, Error const& fault) {
+  auto const text = fmt::format("tandem: {} could not be given back, and will be: {}",
+                                keys.in_words(), fault.what());
   return fault.in_doubt() ? static_cast<Error>(InDoubt{text}) : Error{text};
 }
 
@@ -60,12 +60,12 @@ class Guarded final : public Transaction {
 };
 
 LockLost lost(detail::Lease const& lease) {
-  return LockLost{fmt::format("tandem: lock \"{}\" is not held any more: nothing was applied",
-                              lease.keys->lock)};
+  return LockLost{fmt::format("tandem: {} {} not held any more: nothing was applied",
+                              lease.keys->in_words(), lease.keys->several() ? "are" : "is")};
 }
 
 Reply run_commit(detail::Core& core, detail::Lease& lease, std::vector<std::string> const& words) {
-  std::string_view const keys[] = {lease.keys->lock, lease.keys->state};
+  auto const keys = lease.keys->to_commit();
   // One after another: the server knows the answer to the last one only.
   std::lock_guard const guard{lease.commit_mutex};
   auto const number = ++lease.commits;
@@ -86,11 +86,11 @@ Reply run_commit(detail::Core& core, detail::Lease& lease, std::vector<std::stri
     case 2:
       throw ServerError{
           reply[1].as<std::string_view>(),
-          fmt::format("commit under lock \"{}\": nothing was applied", lease.keys->lock)};
+          fmt::format("commit under {}: nothing was applied", lease.keys->in_words())};
     default:
-      throw ServerError{reply[1].as<std::string_view>(),
-                        fmt::format("commit under lock \"{}\" (its other commands were applied)",
-                                    lease.keys->lock)};
+      throw ServerError{
+          reply[1].as<std::string_view>(),
+          fmt::format("commit under {} (its other commands were applied)", lease.keys->in_words())};
   }
 }
 
@@ -163,7 +163,7 @@ Release Hold::release() noexcept {
     outcome_ = detail::release(core, *lease_);
   } catch (Error const& fault) {
     outcome_ = Release::unknown;
-    core.options().report(not_given_back(lease_->keys->lock, fault));
+    core.options().report(not_given_back(*lease_->keys, fault));
     try {
       agent.give_back_later(lease_->keys, lease_->token, {});
     } catch (std::exception const&) {
@@ -183,8 +183,10 @@ void Hold::give_back() noexcept {
   if (found != Release::expired && found != Release::taken_over) return;
   try {
     client_->options().report(LockLost{fmt::format(
-        "tandem: the hold of lock \"{}\" was lost before its release: {}", lease_->keys->lock,
-        found == Release::expired ? "its lease ended" : "somebody else holds the lock")});
+        "tandem: the hold of {} was lost before its release: {}", lease_->keys->in_words(),
+        found == Release::expired ? "its lease ended"
+        : lease_->keys->several() ? "somebody else holds one of them"
+                                  : "somebody else holds the lock")});
   } catch (std::exception const&) {
     // Out of memory for the text.
   }

@@ -28,7 +28,7 @@ detail::LockTerms terms_of(SharedLockOptions const& options, bool shares) {
 void refuse_upgrade(detail::Core& core, detail::LockKeys const& keys) {
   auto const held = core.service<detail::LockAgent>().held_by(detail::this_thread_number());
   for (auto const& each : held) {
-    if (each.keys->lock != keys.lock || !detail::is_shared(each.token)) continue;
+    if (each.lock != keys.lock || !detail::is_shared(each.token)) continue;
     throw Deadlock{fmt::format(
         "tandem: lock \"{}\": this thread holds it shared, and would wait for itself to hold it "
         "alone: release the shared hold before, or acquire it alone from the start",

@@ -15,7 +15,7 @@ set(floors
 # The exceptions: primitives that are a Lock with another face.
 set(exceptions "mutex -> lock" "recursive_lock -> lock" "shared_mutex -> shared_lock")
 # What locks have in common is in src/locking/, for these only.
-set(of_locking "^src/(locking/.*|(hold|lock|owner|recursive_lock|semaphore|shared_lock)\\.cpp)$")
+set(of_locking "^src/(locking/.*|(hold|lock|multi_lock|owner|recursive_lock|semaphore|shared_lock)\\.cpp)$")
 
 # Where a third-party header may be included, and what may never be in a public header.
 set(home_of_hiredis "^src/core/hiredis\\.hpp$")

@@ -58,7 +58,7 @@ std::size_t keys_of(std::string const& command, std::size_t arguments) {
 /// KEYS: where keys are made of other texts, a cluster cannot tell where the script belongs.
 std::vector<std::string> strange_keys(std::string_view source) {
   auto const body = std::regex_replace(std::string{source}, std::regex{"--[^\n]*"}, "");
-  std::regex const one_of_keys{R"(KEYS\[\w+\]|unpack\(KEYS\))"};
+  std::regex const one_of_keys{R"(KEYS\[[\w +]+\]|unpack\(KEYS\))"};
 
   std::set<std::string> names;
   std::regex const binding{R"(local ([\w, ]+)=([^\n]*))"};

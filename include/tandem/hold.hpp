@@ -116,6 +116,7 @@ class [[nodiscard]] Hold {
 
  private:
   friend class Lock;
+  friend class MultiLock;
   friend class RecursiveLock;
   friend class Semaphore;
   friend class SharedLock;

@@ -7,6 +7,7 @@
 #include <tandem/counter.hpp>
 #include <tandem/hold.hpp>
 #include <tandem/lock.hpp>
+#include <tandem/multi_lock.hpp>
 #include <tandem/mutex.hpp>
 #include <tandem/owner.hpp>
 #include <tandem/recursive_lock.hpp>

@@ -35,9 +35,11 @@ struct Acquisition::Answer {
   unsigned limit = 0;
   // Of "not held": a grant with a greater one was given after it. Not answered: there is none.
   std::uint64_t last_fence = std::numeric_limits<std::uint64_t>::max();
+  std::size_t which = 0;  // of several locks
 
-  /// Of `kind.acquire`.
-  static Answer read(LockKind const& kind, Reply const& reply) {
+  /// Of the script `acquire`.
+  static Answer read(LockKeys const& keys, Reply const& reply) {
+    auto const& kind = keys.kind;
     Answer out;
     out.held = reply[0].as<int>() == 1;
     if (out.held) {
@@ -52,7 +54,11 @@ struct Acquisition::Answer {
     }
     if (kind.of_strangers) {
       out.adopted = reply[4].as<int>() == 1;
-      out.last_fence = reply[5].as<std::uint64_t>();
+      if (keys.several()) {
+        out.which = reply[5].as<std::size_t>();
+      } else {
+        out.last_fence = reply[5].as<std::uint64_t>();
+      }
       return out;
     }
     out.limit = reply[4].as<unsigned>();
@@ -138,13 +144,13 @@ std::shared_ptr<Lease> Acquisition::Place::ask(bool join) {
   try {
     auto const& kind = owner_.keys_->kind;
     answer_ = Answer::read(
-        kind, owner_.core_.run(kind.acquire, keys, std::span{arguments}.first(kind.acquire_words),
-                               deadline));
+        *owner_.keys_, owner_.core_.run(kind.acquire, keys,
+                                        std::span{arguments}.first(kind.acquire_words), deadline));
     owner_.limit_ = answer_.limit;
   } catch (ServerError const& refusal) {
     // It was restarted, and will know its queue again in a moment.
     if (queued_ && refusal.code() == "LOADING") {
-      answer_ = {.left = while_loading, .leads = true};
+      answer_ = {.left = while_loading, .leads = true, .which = answer_.which};
       return nullptr;
     }
     if (queued_) give_back_later(std::max(terms.lease, grant_time));
@@ -159,7 +165,7 @@ std::shared_ptr<Lease> Acquisition::Place::ask(bool join) {
     owner_.core_.options().warn(fmt::format(
         "lock \"{}\" was held by a stranger without an expiry, whose client may have died between "
         "SETNX and EXPIRE: it expires in {} ms now",
-        owner_.keys_->lock, terms.lease.count()));
+        owner_.one_of_them(answer_.which)->lock, terms.lease.count()));
   }
   queued_ = queued_ || join || answer_.held;
   if (!answer_.held) return nullptr;
@@ -250,7 +256,8 @@ std::shared_ptr<Lease> Acquisition::enter_again() {
 
 std::shared_ptr<Lease> Acquisition::try_once() {
   if (auto lease = site_->take_idle(steady_clock::now())) return lease;
-  Waiter waiter{keys_};  // before it is first: this may fail, and the next would wait for ever
+  // Before it is first: this may fail, and the next would wait for ever.
+  Waiter waiter{one_of_them(0)};
   auto entry = enter(nullptr);
   if (entry.as == Site::Entry::As::holder) return entry.lease;
   if (entry.as == Site::Entry::As::occupied) return nullptr;
@@ -274,7 +281,7 @@ std::shared_ptr<Lease> Acquisition::settle(Waiter& waiter, Place& place,
 
 std::shared_ptr<Lease> Acquisition::wait(Deadline deadline, std::stop_token const& stop) {
   if (auto lease = site_->take_idle(steady_clock::now())) return lease;
-  Waiter waiter{keys_};  // as above
+  Waiter waiter{one_of_them(0)};  // as above
   DeadlockCheck deadlock{core_, agent_, waiter, terms_};
   Wait const wait{waiter, deadlock, deadline, stop};
   auto entry = enter(&waiter);
@@ -286,6 +293,18 @@ std::shared_ptr<Lease> Acquisition::wait(Deadline deadline, std::stop_token cons
   }
   if (entry.lease) bring_back(*entry.lease);
   return go_to_server(wait);
+}
+
+std::shared_ptr<LockKeys const> const& Acquisition::one_of_them(std::size_t which) const {
+  return keys_->several() ? keys_->parts.at(which) : keys_;
+}
+
+void Acquisition::turn(Wait const& wait, Place const& place, bool joined) {
+  auto const which = place.answer().which;
+  agent_.turn_to(wait.waiter, one_of_them(which));
+  auto const held = keys_->locks().first(joined ? which : 0);
+  wait.waiter.renew_at(held.empty() ? Deadline::max() : place.asked_at() + terms_.lease / 3);
+  wait.deadlock.turn(place.token(), held);
 }
 
 /// A lease that was kept here and is used up.
@@ -343,13 +362,16 @@ std::shared_ptr<Lease> Acquisition::go_to_server(Wait const& wait) {
   for (;;) {
     // Queued without being able to hear, it would be passed over; so it asks, and joins when it is
     // told it can hear.
-    if (auto lease = place.ask(agent_.listening())) {
+    bool const joins = agent_.listening();
+    if (keys_->several()) agent_.ask_anew(waiter);
+    if (auto lease = place.ask(joins)) {
       if (lease->trusted(steady_clock::now())) return settle(waiter, place, std::move(lease));
       // The answer took so long that the lease may be over. To ask again is to renew it.
       if (steady_clock::now() < wait.deadline && !wait.stop.stop_requested()) continue;
       return nullptr;
     }
     auto const& answer = place.answer();
+    if (keys_->several()) turn(wait, place, joins);
     agent_.expect(waiter, place.asked_at() + answer.left, answer.leads, answer.owners.empty());
     for (bool asks = false; !asks;) {
       switch (waiter.wait(wait.deadline, wait.stop)) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -57,8 +58,13 @@ class Acquisition {
   [[nodiscard]] std::shared_ptr<Lease> go_to_server(Wait const& wait);
   /// The first of its process has it now.
   std::shared_ptr<Lease> settle(Waiter& waiter, Place& place, std::shared_ptr<Lease> lease);
+  /// Of several locks, as the server has just answered: which of them is waited for, and what is
+  /// held meanwhile.
+  void turn(Wait const& wait, Place const& place, bool joined);
   void bring_back(Lease& idle) noexcept;
   [[nodiscard]] TokenKind token_kind() const noexcept;
+  /// The lock, or of several one.
+  [[nodiscard]] std::shared_ptr<LockKeys const> const& one_of_them(std::size_t which) const;
 
   Core& core_;
   LockAgent& agent_;

@@ -120,12 +120,27 @@ void LockAgent::enlist(Waiter& waiter, std::string_view token) {
 void LockAgent::delist(Waiter& waiter) {
   std::lock_guard const guard{mutex_};
   waiters_.erase(waiter.token_);
-  auto const& lock = waiter.keys().lock;
-  bool const others = std::any_of(waiters_.begin(), waiters_.end(), [&](auto const& each) {
+  unwatch(waiter.keys().lock);
+}
+
+void LockAgent::ask_anew(Waiter& waiter) {
+  std::lock_guard const guard{mutex_};
+  waiter.leads_ = false;
+  waiter.look_there_ = Deadline::max();
+}
+
+void LockAgent::turn_to(Waiter& waiter, std::shared_ptr<LockKeys const> const& keys) {
+  std::lock_guard const guard{mutex_};
+  auto const before = std::exchange(waiter.keys_, keys);
+  if (before != keys) unwatch(before->lock);
+}
+
+void LockAgent::unwatch(std::string const& lock) {
+  bool const wanted = std::any_of(waiters_.begin(), waiters_.end(), [&](auto const& each) {
     return each.second->keys().lock == lock;
   });
-  if (others) return;
-  std::erase_if(watched_, [&](auto const& each) { return each.second.keys->lock == lock; });
+  if (wanted) return;
+  std::erase_if(watched_, [&](auto const& each) { return each.first.second == lock; });
 }
 
 void LockAgent::expect(Waiter& waiter, Deadline lease_end, bool leads, bool left_free) {
@@ -176,7 +191,9 @@ std::vector<LockAgent::Held> LockAgent::held_by(std::uint64_t thread) {
   std::vector<Held> out;
   std::lock_guard const guard{sites_mutex_};
   for (auto const& [key, site] : sites_) {
-    if (auto const lease = site->held_by(thread)) out.push_back({lease->token, lease->keys});
+    auto const lease = site->held_by(thread);
+    if (!lease) continue;
+    for (auto const& lock : lease->keys->locks()) out.push_back({lease->token, std::string{lock}});
   }
   return out;
 }
@@ -340,9 +357,9 @@ void LockAgent::on_ready() {
   auto const dead = watch_.take_dead();
   std::lock_guard const guard{mutex_};
   for (auto const& each : dead) {
-    for (auto const& [token, held] : watched_) {
+    for (auto const& [what, held] : watched_) {
       if (held.pid == each.pid && held.start == each.start) {
-        returns_.give_back(held.keys, token, {});
+        returns_.give_back(held.keys, what.first, {});
       }
     }
   }
@@ -357,9 +374,10 @@ void LockAgent::watch_holders(std::shared_ptr<LockKeys const> const& keys,
   {
     // Noted before they are looked at: a death may be told at once.
     std::lock_guard const guard{mutex_};
-    std::erase_if(watched_, [&](auto const& each) { return each.second.keys->lock == keys->lock; });
+    std::erase_if(watched_, [&](auto const& each) { return each.first.second == keys->lock; });
     for (auto const& [owner, who] : seen) {
-      watched_.emplace(owner, Watched{keys, who.pid, std::string{who.start}});
+      watched_.emplace(std::pair{owner, keys->lock},
+                       Watched{keys, who.pid, std::string{who.start}});
     }
   }
   for (auto const& [owner, who] : seen) {

@@ -2,12 +2,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/core.hpp"
@@ -64,6 +66,11 @@ class LockAgent final : public EventListener {
   /// `token` is about to be asked for, by the thread of `waiter`.
   void enlist(Waiter& waiter, std::string_view token);
   void delist(Waiter& waiter);
+  /// Of several locks: what the server answers next is all that is known of its place in a queue,
+  /// besides what is said to it from now on.
+  void ask_anew(Waiter& waiter);
+  /// Of several locks: it waits for that one from now on.
+  void turn_to(Waiter& waiter, std::shared_ptr<LockKeys const> const& keys);
   /// What the server answered: when to ask again, whether `waiter` leads its queue, and whether the
   /// key is left free until then, so that there is nothing to look after.
   void expect(Waiter& waiter, Deadline lease_end, bool leads, bool left_free);
@@ -76,7 +83,7 @@ class LockAgent final : public EventListener {
 
   struct Held {
     std::string token;
-    std::shared_ptr<LockKeys const> keys;
+    std::string lock;
   };
   /// What that thread holds, and nothing but a release will end.
   [[nodiscard]] std::vector<Held> held_by(std::uint64_t thread);
@@ -118,6 +125,8 @@ class LockAgent final : public EventListener {
   /// Those who hold that lock now, and no others of it.
   void watch_holders(std::shared_ptr<LockKeys const> const& keys,
                      std::vector<std::string> const& owners);
+  /// Nobody of it, where no waiter wants it any more.
+  void unwatch(std::string const& lock);
   void look_after_holders(Deadline now);
   void take_back_waits();
   void give_up(Site& site);
@@ -147,8 +156,9 @@ class LockAgent final : public EventListener {
   std::mutex mutex_{};
   std::optional<ServerError> refusal_{};
   std::unordered_map<std::string_view, Waiter*> waiters_{};
-  std::unordered_map<std::string, Watched> watched_{};  // by the holder's token
-  std::unordered_map<std::string, Waiter*> waits_{};    // those that may be part of a deadlock
+  // By the holder's token and the lock.
+  std::map<std::pair<std::string, std::string>, Watched> watched_{};
+  std::unordered_map<std::string, Waiter*> waits_{};  // those that may be part of a deadlock
   std::vector<std::pair<std::string, std::string>> taken_back_{};  // keys and fields of others
   std::vector<Lingering> lingering_{};
   Deadline next_due_ = Deadline::max();  // what on_time answered last

@@ -83,7 +83,7 @@ std::string record_of(std::string const& id, LockKeys const& keys, LockTerms::Ne
   put(out, keys.lock);
   for (auto const& each : held) {
     put(out, each.token);
-    put(out, each.keys->lock);
+    put(out, each.lock);
   }
   return out;
 }
@@ -318,8 +318,9 @@ DeadlockCheck::DeadlockCheck(Core& core, LockAgent& agent, Waiter& waiter, LockT
       agent_{agent},
       waiter_{waiter},
       needs_{terms.needs()},
+      after_{terms.deadlock_after},
       thread_{std::to_string(this_thread_number())},
-      pause_{terms.deadlock_after} {
+      pause_{after_} {
   if (pause_.count() > 0) waiter_.check_at(steady_clock::now() + pause_);
 }
 
@@ -327,8 +328,19 @@ DeadlockCheck::~DeadlockCheck() {
   if (!id_.empty()) agent_.wait_is_over(id_, key_of(agent_.id()), thread_);
 }
 
+void DeadlockCheck::turn(std::string_view token, std::span<std::string_view const> held) {
+  if (held.size() == so_far_.size()) return;
+  so_far_.clear();
+  for (auto const& each : held) so_far_.push_back({std::string{token}, std::string{each}});
+  // Of a circle that this closes nobody else may look again for long.
+  if (after_.count() == 0) return;
+  pause_ = after_;
+  waiter_.check_at(steady_clock::now() + pause_);
+}
+
 void DeadlockCheck::look(Deadline deadline) {
-  auto const held = agent_.held_by(this_thread_number());
+  auto held = agent_.held_by(this_thread_number());
+  held.insert(held.end(), so_far_.begin(), so_far_.end());
   if (held.empty())
     return;  // nobody can be waiting for this thread, which is not going to hold more
   auto const until = std::min(deadline, steady_clock::now() + longest_look);

@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <tandem/core/error.hpp>
@@ -36,6 +38,9 @@ class DeadlockCheck {
   DeadlockCheck(DeadlockCheck const&) = delete;
   DeadlockCheck& operator=(DeadlockCheck const&) = delete;
 
+  /// Of several locks: it waits for the next one now, and holds these as `token` meanwhile.
+  void turn(std::string_view token, std::span<std::string_view const> held);
+
   /// Called when it is time; takes 200 ms at most, and no longer than to `deadline`. Throws Deadlock
   /// where this thread is the one to give up.
   void look(Deadline deadline);
@@ -50,8 +55,10 @@ class DeadlockCheck {
   LockAgent& agent_;
   Waiter& waiter_;
   LockTerms::Needs const needs_;
+  std::chrono::milliseconds const after_;
   std::string const thread_;  // this one, among those of its client
   std::string id_{};          // of this wait; empty before it is published
+  std::vector<LockAgent::Held> so_far_{};
   std::chrono::milliseconds pause_;
   std::string seen_{};  // the circle of the look before
 };

@@ -1,47 +1,45 @@
 #pragma once
 
-#include <array>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "locking/kind.hpp"
 
 namespace tandem::detail {
 
-/// A key beside the key `name`, in its slot: the name's own hash tag where it has one, else the
-/// whole name as the tag.
-///
-/// Source:  Redis cluster specification, "Hash tags". A name with a closing but no whole tag cannot
-///          be wrapped in one; its keys work on a single server only.
-[[nodiscard]] inline std::string companion_key(std::string_view name, std::string_view part) {
-  auto const open = name.find('{');
-  auto const close = open == std::string_view::npos ? open : name.find('}', open + 1);
-  bool const tagged = close != std::string_view::npos && close > open + 1;
-  std::string out;
-  out.reserve(name.size() + part.size() + 3);
-  if (!tagged) out += '{';
-  out += name;
-  if (!tagged) out += '}';
-  return out.append(":").append(part);
-}
-
-/// The keys of one lock, and how the server keeps it.
+/// The keys of one lock, or of several that are held as one, and how the server keeps them.
 struct LockKeys {
-  LockKeys(std::string_view name, LockKind const& its_kind)
-      : kind{its_kind},
-        lock{name},
-        waiters{companion_key(name, "waiters")},
-        state{companion_key(name, "state")} {}
+  LockKeys(std::string_view name, LockKind const& its_kind, std::string its_site = {});
+  /// Several of lock_kind as one of multi_kind, in the order in which everybody takes them; one at
+  /// least.
+  explicit LockKeys(std::vector<std::shared_ptr<LockKeys const>> its_parts);
+  LockKeys(LockKeys const&) = delete;
+  LockKeys& operator=(LockKeys const&) = delete;
 
-  [[nodiscard]] std::array<std::string_view, 3> all() const noexcept {
-    return {lock, waiters, state};
-  }
+  /// Of the scripts that acquire and release.
+  [[nodiscard]] std::span<std::string_view const> all() const noexcept { return all_; }
+  /// Those that hold a token: of the script that renews.
+  [[nodiscard]] std::span<std::string_view const> locks() const noexcept { return locks_; }
+  /// Of the script that commits.
+  [[nodiscard]] std::vector<std::string_view> to_commit() const;
+
+  [[nodiscard]] bool several() const noexcept { return !parts.empty(); }
+  /// `lock "x"`, `locks "x", "y" and 3 more`.
+  [[nodiscard]] std::string in_words() const;
 
   LockKind const& kind;
-  std::string lock;
+  std::string lock;  // of several: this one and the next two are the first one's
   std::string waiters;
   std::string state;
   std::string site;  // the name and how it is locked: threads meet where these are the same
+  std::vector<std::shared_ptr<LockKeys const>> parts{};  // of several: each alone
+
+ private:
+  std::vector<std::string_view> all_{};
+  std::vector<std::string_view> locks_{};
 };
 
 }  // namespace tandem::detail

@@ -22,4 +22,13 @@ constinit LockKind const permits_kind{.acquire = scripts::permits_acquire,
                                       .of_strangers = false,
                                       .meets_here = false};
 
+constinit LockKind const multi_kind{.acquire = scripts::multi_lock_acquire,
+                                    .release = scripts::multi_lock_release,
+                                    .renew = scripts::multi_lock_renew,
+                                    .commit = scripts::multi_lock_commit,
+                                    .acquire_words = 4,
+                                    .release_words = 3,
+                                    .of_strangers = true,
+                                    .meets_here = false};
+
 }  // namespace tandem::detail

@@ -7,7 +7,8 @@
 namespace tandem::detail {
 
 /// How the server keeps a lock: the scripts that speak for it. Those of all kinds take the same keys
-/// (the lock, its waiters, its state), and begin with the same arguments.
+/// (the lock, its waiters, its state; of several locks these of each), and begin with the same
+/// arguments.
 struct LockKind {
   Script const& acquire;
   Script const& release;
@@ -23,5 +24,7 @@ struct LockKind {
 extern LockKind const lock_kind;
 /// Several who share, or one alone: a sorted set. src/lua/permits/
 extern LockKind const permits_kind;
+/// Several of lock_kind, held as one: the same keys, one token. src/lua/multi_lock/
+extern LockKind const multi_kind;
 
 }  // namespace tandem::detail

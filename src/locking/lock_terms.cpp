@@ -19,13 +19,12 @@ LockTerms terms_of(LockOptions const& options) {
 
 std::shared_ptr<LockKeys const> keys_of(std::string_view noun, std::string_view name,
                                         LockOptions const& options) {
-  LockKeys keys{name, lock_kind};
   // What one of them acquired is what any of them would have.
-  keys.site =
+  return std::make_shared<LockKeys const>(
+      name, lock_kind,
       fmt::format("{} {} {} {} {} {} {} {} {}", noun, options.lease.count(), options.renew,
                   options.yield_to_foreign, options.yield_for.count(), options.linger.count(),
-                  options.local_passes, options.local_time.count(), name);
-  return std::make_shared<LockKeys const>(std::move(keys));
+                  options.local_passes, options.local_time.count(), name));
 }
 
 void require_sane(std::string_view noun, std::string_view name, LockOptions const& options) {

@@ -92,10 +92,9 @@ void LockRenewals::reschedule(std::shared_ptr<Lease> const& lease, Deadline when
 }
 
 void LockRenewals::renew(std::shared_ptr<Lease> const& lease, Deadline now, bool in_full) {
-  std::string_view const keys[] = {lease->keys->lock};
   Argument const arguments[] = {lease->token, lease->length.count()};
   CommandBuffer command;
-  add_script(command, lease->keys->kind.renew, !in_full, keys, arguments);
+  add_script(command, lease->keys->kind.renew, !in_full, lease->keys->locks(), arguments);
   // Not answered within this time, it is sent again over another connection, while the lease still
   // has its last third.
   auto const patience = now + lease->term.load() / 3;

@@ -22,8 +22,10 @@ void LockReturns::give_back(std::shared_ptr<LockKeys const> keys, std::string to
                             milliseconds length) {
   {
     std::lock_guard const guard{mutex_};
-    bool const known = std::any_of(items_.begin(), items_.end(),
-                                   [&](Item const& each) { return each.token == token; });
+    // One token may hold several locks.
+    bool const known = std::any_of(items_.begin(), items_.end(), [&](Item const& each) {
+      return each.token == token && each.keys->lock == keys->lock;
+    });
     if (known) return;
     items_.push_back({.keys = std::move(keys), .token = std::move(token), .length = length});
   }
@@ -57,17 +59,20 @@ void LockReturns::serve(Deadline now) {
     ReleaseWords const words{*each.keys, each.token};
     CommandBuffer command;
     add_script(command, each.keys->kind.release, false, keys, words.all());
-    bool const sent = events_.send(
-        command, [this, token = each.token](ReplyView const* reply) { take_answer(token, reply); });
-    if (!sent) take_answer(each.token, nullptr);
+    bool const sent =
+        events_.send(command, [this, token = each.token, lock = each.keys->lock](
+                                  ReplyView const* reply) { take_answer(token, lock, reply); });
+    if (!sent) take_answer(each.token, each.keys->lock, nullptr);
   }
 }
 
-void LockReturns::take_answer(std::string_view token, ReplyView const* reply) {
+void LockReturns::take_answer(std::string_view token, std::string_view lock,
+                              ReplyView const* reply) {
   auto const now = steady_clock::now();
   std::lock_guard const guard{mutex_};
-  auto const found = std::find_if(items_.begin(), items_.end(),
-                                  [&](Item const& each) { return each.token == token; });
+  auto const found = std::find_if(items_.begin(), items_.end(), [&](Item const& each) {
+    return each.token == token && each.keys->lock == lock;
+  });
   if (found == items_.end()) return;
   if (reply == nullptr) {
     found->next = now + ask_after;

@@ -38,7 +38,7 @@ class LockReturns {
     std::chrono::milliseconds pause{50};
   };
 
-  void take_answer(std::string_view token, ReplyView const* reply);
+  void take_answer(std::string_view token, std::string_view lock, ReplyView const* reply);
 
   Events& events_;
   std::mutex mutex_{};

@@ -29,8 +29,8 @@ Waiter::Woken Waiter::wait(Deadline deadline, std::stop_token const& stop) {
     if (stop.stop_requested()) return Woken::by_stop;
     auto const now = steady_clock::now();
     if (now >= deadline) return Woken::by_deadline;
-    if (now >= ask_at_) {
-      ask_at_ = Deadline::max();
+    if (now >= std::min(ask_at_, renew_at_)) {
+      ask_at_ = renew_at_ = Deadline::max();
       return Woken::to_ask;
     }
     if (now >= look_at_) {
@@ -42,7 +42,7 @@ Waiter::Woken Waiter::wait(Deadline deadline, std::stop_token const& stop) {
       return Woken::to_check;
     }
     state_ = asleep;
-    auto const until = std::min({deadline, ask_at_, look_at_, check_at_});
+    auto const until = std::min({deadline, ask_at_, renew_at_, look_at_, check_at_});
     lock.unlock();
     (void)futex_wait(state_, asleep, until);
     lock.lock();
@@ -78,6 +78,10 @@ void Waiter::expect(Deadline ask_at, Deadline look_at) {
 
 void Waiter::ask_by(Deadline when) {
   (void)change([&] { ask_at_ = std::min(ask_at_, when); });
+}
+
+void Waiter::renew_at(Deadline when) {
+  (void)change([&] { renew_at_ = when; });
 }
 
 void Waiter::check_at(Deadline when) {

@@ -66,6 +66,8 @@ class Waiter {
   void expect(Deadline ask_at, Deadline look_at);
   /// Not later than that, should it be set to later.
   void ask_by(Deadline when);
+  /// Nor than that, whatever else is said: what it holds already is renewed by asking.
+  void renew_at(Deadline when);
   void check_at(Deadline when);
   void refuse(ServerError const& error);
   void promote();
@@ -74,6 +76,7 @@ class Waiter {
   [[nodiscard]] std::optional<ServerError> refusal() const;
   [[nodiscard]] std::shared_ptr<Lease> take_lease();
   [[nodiscard]] std::uint64_t take_grant();
+  /// Of the one lock that it waits for at this time.
   [[nodiscard]] LockKeys const& keys() const noexcept { return *keys_; }
   [[nodiscard]] std::uint64_t thread() const noexcept { return thread_; }
 
@@ -81,8 +84,8 @@ class Waiter {
   template <class Change>
   Waking change(Change&& change);
 
-  std::shared_ptr<LockKeys const> keys_;
-  std::uint64_t const thread_;  // whose it is
+  std::shared_ptr<LockKeys const> keys_;  // changed by its own thread, under the agent's mutex
+  std::uint64_t const thread_;            // whose it is
   mutable std::mutex mutex_{};
   enum State : std::uint32_t { awake, asleep };
   std::atomic<std::uint32_t> state_{awake};  // changed under the mutex
@@ -90,6 +93,7 @@ class Waiter {
   std::uint64_t grant_ = 0;  // a fence; 0: none
   bool promoted_ = false;
   Deadline ask_at_ = Deadline::max();
+  Deadline renew_at_ = Deadline::max();
   Deadline look_at_ = Deadline::max();
   Deadline check_at_ = Deadline::max();
   std::shared_ptr<Lease> lease_{};

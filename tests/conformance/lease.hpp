@@ -24,7 +24,7 @@ using namespace std::chrono_literals;
 /// is had:
 ///
 ///     struct LockSubject {
-///       // Waits.
+///       // Waits. A Hold, or what has its held, stop_token, fence and release.
 ///       static Hold acquire(Client client, std::string_view name, LockOptions options);
 ///       // As the server sees it.
 ///       static bool taken(support::LockScene& scene, std::string_view name);
@@ -32,7 +32,7 @@ using namespace std::chrono_literals;
 template <class Subject>
 class Leased : public ::testing::Test {
  protected:
-  [[nodiscard]] Hold acquire(LockOptions const& options) {
+  [[nodiscard]] auto acquire(LockOptions const& options) {
     return Subject::acquire(scene_.client(), "orders", options);
   }
   [[nodiscard]] bool taken() { return Subject::taken(scene_, "orders"); }

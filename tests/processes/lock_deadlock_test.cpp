@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <tandem/lock.hpp>
+#include <tandem/multi_lock.hpp>
 #include <tandem/semaphore.hpp>
 #include <tandem/shared_lock.hpp>
 
@@ -209,6 +210,97 @@ TEST_F(LockDeadlockTest, OneIsToldWhenAllWhoHoldAPermitWaitForThoseWhoWantOne) {
                     seated, 4, [&] { return lock.acquire(); }, [&] { return slots.acquire(); });
   });
   EXPECT_EQ(victims_of(told), 1) << told[0] << told[1] << told[2] << told[3];
+}
+
+// ---- Through several locks as one ----
+
+TEST_F(LockDeadlockTest, CircleThroughOneThatHoldsSomeOfSeveralNamesIsFound) {
+  Forked one{[&] {
+    auto const client = scene_.client("plain");
+    std::atomic<int> alone = 0;
+    return ask_in_turn(
+        alone, 1,
+        [&] {
+          auto hold = Lock{client, "b"}.acquire();
+          scene_.await_waiters("b", 1);  // the other one has "a" by then
+          return hold;
+        },
+        [&] {
+          return Lock{client, "a"}.acquire();
+        });
+  }};
+  Forked other{[&] {
+    if (!eventually([&] { return scene_.exists("b"); })) return std::string{"nobody came"};
+    try {
+      auto const both = MultiLock{scene_.client("several"), {"a", "b"}}.acquire();
+      return std::string{"dined"};
+    } catch (Deadlock const& deadlock) {
+      return std::string{deadlock.what()};
+    }
+  }};
+  std::vector const told{one.told(), other.told()};
+  ASSERT_EQ(victims_of(told), 1) << told[0] << told[1];
+  auto const& text = told[0] == "dined" ? told[1] : told[0];
+  EXPECT_THAT(text, HasSubstr("holds \"a\" and waits for \"b\""));
+  EXPECT_THAT(text, HasSubstr("holds \"b\" and waits for \"a\""));
+}
+
+TEST_F(LockDeadlockTest, CircleThroughOneThatHoldsAllOfSeveralNamesIsFound) {
+  std::atomic<int> seated = 0;
+  std::vector<std::string> told(2);
+  support::on_threads(2, [&](int i) {
+    auto const client = scene_.client();
+    MultiLock const both{client, {"a", "b"}};
+    Lock const last{client, "b"};
+    Lock const lock{client, "orders"};
+    told[static_cast<std::size_t>(i)] =
+        i == 0 ? ask_in_turn(
+                     seated, 2, [&] { return both.acquire(); }, [&] { return lock.acquire(); })
+               : ask_in_turn(
+                     seated, 2, [&] { return lock.acquire(); }, [&] { return last.acquire(); });
+  });
+  EXPECT_EQ(victims_of(told), 1) << told[0] << told[1];
+}
+
+TEST_F(LockDeadlockTest, CircleThatIsClosedWhenTheNextOfSeveralNamesIsWaitedForIsFound) {
+  auto first = std::optional{Lock{scene_.client(), "a"}.acquire()};
+  std::vector<std::string> told(2);
+  std::jthread several{[&] {
+    try {
+      auto const both = MultiLock{scene_.client(), {"a", "b"}, {.deadlock_after = 10ms}}.acquire();
+      told[0] = "dined";
+    } catch (Deadlock const& deadlock) {
+      told[0] = deadlock.what();
+    }
+  }};
+  scene_.await_waiters("a", 1);
+  std::jthread plain{[&] {
+    auto const client = scene_.client();
+    std::atomic<int> alone = 0;
+    told[1] = ask_in_turn(
+        alone, 1,
+        [&] {
+          return Lock{client, "b"}.acquire();
+        },
+        [&] {
+          return Lock{client, "a", {.deadlock_after = 10ms}}.acquire();
+        });
+  }};
+  scene_.await_waiters("a", 2);
+  // They have looked, and looked again; now the one has "a", and waits for "b".
+  std::this_thread::sleep_for(300ms);  // a wait that goes on is the condition
+  first.reset();
+  several.join();
+  plain.join();
+  EXPECT_EQ(victims_of(told), 1) << told[0] << told[1];
+}
+
+TEST_F(LockDeadlockTest, ThreadThatWaitsForANameOfSeveralThatItHoldsAlreadyIsTold) {
+  auto const client = scene_.client();
+  auto const hold = Lock{client, "b"}.acquire();
+  EXPECT_THROW((void)MultiLock(client, {"a", "b"}).acquire(), Deadlock);
+  EXPECT_TRUE(hold.held());
+  EXPECT_FALSE(scene_.exists("a")) << "what it had by then is given back";
 }
 
 TEST_F(LockDeadlockTest, PermitOfSomebodyWhoGoesOnIsWaitedFor) {

@@ -147,21 +147,25 @@ class LockScene {
 };
 
 /// One more waiter, on a thread of its own; it gives up when nobody asks for its hold any more.
-class Waiting {
+template <class Held>
+class WaitingFor {
  public:
-  using Acquire = std::function<std::optional<Hold>(std::stop_token)>;
-  explicit Waiting(Acquire acquire)
+  using Acquire = std::function<std::optional<Held>(std::stop_token)>;
+  explicit WaitingFor(Acquire acquire)
       : hold_{std::async(std::launch::async, std::move(acquire), stop_.get_token())} {}
-  explicit Waiting(Lock lock)
-      : Waiting{[lock = std::move(lock)](std::stop_token stop) { return lock.acquire(stop); }} {}
-  Waiting(Waiting&&) = default;
-  ~Waiting() { stop_.request_stop(); }
+  template <class AnyLock>
+  requires requires(AnyLock const& lock, std::stop_token stop) { lock.acquire(stop); }
+  explicit WaitingFor(AnyLock lock)
+      : WaitingFor{Acquire{
+            [lock = std::move(lock)](std::stop_token stop) { return lock.acquire(stop); }}} {}
+  WaitingFor(WaitingFor&&) = default;
+  ~WaitingFor() { stop_.request_stop(); }
 
   [[nodiscard]] bool over(std::chrono::milliseconds patience = 0ms) const {
     return hold_.wait_for(patience) == std::future_status::ready;
   }
   /// Its hold; empty when there is none for long, or it was stopped. Throws what the wait threw.
-  [[nodiscard]] std::optional<Hold> get() {
+  [[nodiscard]] std::optional<Held> get() {
     if (!over(long_enough)) stop_.request_stop();
     return hold_.get();
   }
@@ -169,8 +173,10 @@ class Waiting {
 
  private:
   std::stop_source stop_{};
-  std::future<std::optional<Hold>> hold_;
+  std::future<std::optional<Held>> hold_;
 };
+
+using Waiting = WaitingFor<Hold>;
 
 /// Tests that must hold over either version of the protocol.
 class LockSceneTest : public ::testing::TestWithParam<int> {

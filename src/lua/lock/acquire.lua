@@ -29,27 +29,8 @@ local function take(others_wait)
   return {1, take_fence(state)}
 end
 
--- Whether the queue was empty.
-local function enqueue()
-  local last = redis.call('ZRANGE', waiters, -1, -1, 'WITHSCORES')[2]
-  local time = redis.call('TIME')
-  redis.call('ZADD', waiters, string.format('%.0f', math.max((last or 0) + 1, time[1] * 1000000 + time[2])), token)
-  return not last
-end
-
 local function wait(left, owner, adopted)
-  if string.match(owner, '^%x+/%d+k/') then tell(owner, 'wanted ' .. owner) end
-  local leads = false
-  if redis.call('ZSCORE', waiters, token) then
-    leads = redis.call('ZRANGE', waiters, 0, 0)[1] == token
-    if not leads then
-      -- The first looks out for all of them: who comes to look after its place makes sure that it lives.
-      name_leader(waiters, math.max(0, left), owner)
-      leads = redis.call('ZRANGE', waiters, 0, 0)[1] == token
-    end
-  elseif join then
-    leads = enqueue()
-  end
+  local leads = wait_in_line(waiters, token, join, left, owner)
   return {0, left, leads and 1 or 0, owner, adopted and 1 or 0, redis.call('HGET', state, 'fence') or '0'}
 end
 

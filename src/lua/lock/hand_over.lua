@@ -97,3 +97,51 @@ local function hand_over(lock, waiters, state, grant, released)
     end
   end
 end
+
+-- Has the token wait for what `owner` holds, for so many milliseconds yet: in the queue, if it is to join. Whether it is
+-- the first there.
+local function wait_in_line(waiters, token, join, milliseconds, owner)
+  if string.match(owner, '^%x+/%d+k/') then tell(owner, 'wanted ' .. owner) end
+  if redis.call('ZSCORE', waiters, token) then
+    if redis.call('ZRANGE', waiters, 0, 0)[1] == token then return true end
+    -- The first looks out for all of them: who comes to look after its place makes sure that it lives.
+    name_leader(waiters, math.max(0, milliseconds), owner)
+    return redis.call('ZRANGE', waiters, 0, 0)[1] == token
+  end
+  if not join then return false end
+  local last = redis.call('ZRANGE', waiters, -1, -1, 'WITHSCORES')[2]
+  local time = redis.call('TIME')
+  redis.call('ZADD', waiters, string.format('%.0f', math.max((last or 0) + 1, time[1] * 1000000 + time[2])), token)
+  return not last
+end
+
+-- Ends the hold of that token, or its wait; see lock/release.
+local function give_back(lock, waiters, state, token, grant, fence, run, moment)
+  local owner = redis.pcall('GET', lock)
+  if type(owner) == 'table' then return owner end -- WRONGTYPE: raised, it would lose its code before Redis 7
+  if owner ~= token then
+    local led = redis.call('ZRANGE', waiters, 0, 0)[1] == token
+    redis.call('ZREM', waiters, token)
+    if led then name_leader(waiters, math.max(0, redis.call('PTTL', lock)), owner or '') end
+    if was_released(state, tonumber(fence)) then return 1 end
+    return owner and 2 or 0
+  end
+
+  -- First of all the command that frees memory: after it a server that has none left allows the others.
+  redis.call('DEL', lock)
+  local released = tonumber(fence) > 0 and fence or redis.call('HGET', state, 'fence') or '0'
+  if redis.call('ZCARD', waiters) > 0 then
+    if run > 0 and redis.call('HINCRBY', state, 'run', 1) > run then
+      local time = redis.call('TIME')
+      redis.call('HSET', state, 'released', released, 'run', 0, 'moment', moment,
+        'yielding', time[1] * 1000 + math.floor(time[2] / 1000) + moment)
+      name_leader(waiters, moment, '')
+      return 1
+    end
+    if hand_over(lock, waiters, state, grant, released) then return 1 end
+  elseif run > 0 then
+    redis.call('HDEL', state, 'run')
+  end
+  redis.call('HSET', state, 'released', released)
+  return 1
+end

@@ -1,0 +1,68 @@
+#include "locking/keys.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "locking/slot.hpp"
+
+namespace tandem::detail {
+namespace {
+
+// Of several names so many are said in a message.
+constexpr std::size_t most_named = 3;
+
+/// A key beside the key `name`, in its slot: the name's own hash tag where it has one, else the
+/// whole name as the tag. A name with a closing but no whole tag cannot be wrapped in one; its keys
+/// work on a single server only.
+std::string companion_key(std::string_view name, std::string_view part) {
+  bool const tagged = hash_tag(name).size() < name.size();
+  std::string out;
+  out.reserve(name.size() + part.size() + 3);
+  if (!tagged) out += '{';
+  out += name;
+  if (!tagged) out += '}';
+  return out.append(":").append(part);
+}
+
+}  // namespace
+
+LockKeys::LockKeys(std::string_view name, LockKind const& its_kind, std::string its_site)
+    : kind{its_kind},
+      lock{name},
+      waiters{companion_key(name, "waiters")},
+      state{companion_key(name, "state")},
+      site{std::move(its_site)},
+      all_{lock, waiters, state},
+      locks_{lock} {}
+
+LockKeys::LockKeys(std::vector<std::shared_ptr<LockKeys const>> its_parts)
+    : kind{multi_kind},
+      lock{its_parts.front()->lock},
+      waiters{its_parts.front()->waiters},
+      state{its_parts.front()->state},
+      parts{std::move(its_parts)} {
+  for (auto const& each : parts) {
+    all_.insert(all_.end(), {each->lock, each->waiters, each->state});
+    locks_.push_back(each->lock);
+  }
+}
+
+std::vector<std::string_view> LockKeys::to_commit() const {
+  if (!several()) return {lock, state};
+  std::vector<std::string_view> out{state};
+  out.insert(out.end(), locks_.begin(), locks_.end());
+  return out;
+}
+
+std::string LockKeys::in_words() const {
+  auto out = fmt::format("{} \"{}\"", locks_.size() > 1 ? "locks" : "lock", lock);
+  auto const named = std::min(locks_.size(), most_named);
+  for (std::size_t i = 1; i < named; ++i) out += fmt::format(", \"{}\"", locks_[i]);
+  if (locks_.size() > named) out += fmt::format(" and {} more", locks_.size() - named);
+  return out;
+}
+
+}  // namespace tandem::detail
