@@ -16,6 +16,7 @@
 
 #include "locking/slot.hpp"
 #include "support/lock_scene.hpp"
+#include "support/sockets.hpp"
 #include "support/threads.hpp"
 
 namespace tandem {
@@ -44,7 +45,11 @@ class MultiLockClusterTest : public ::testing::Test {
   }
   [[nodiscard]] Lock one(std::string const& name) { return Lock{scene_.client(), name}; }
 
-  support::LockScene scene_{3, {.arguments = {"--cluster-enabled", "yes"}}};
+  /// Else that of all such servers is the same.
+  static std::string port_of_its_own() { return std::to_string(support::listen_on_tcp().second); }
+
+  support::LockScene scene_{
+      3, {.arguments = {"--cluster-enabled", "yes", "--cluster-port", port_of_its_own()}}};
   // In slots 7,365, 15,495 and 3,300.
   Names const apart_{"c", "a", "b"};
 };

@@ -215,7 +215,7 @@ TEST_F(MultiLockScriptsTest, GrantOfAPlainReleaseLetsItGoOnFromThere) {
   acquire_one("c", b_);
   wait(names, a_);
   EXPECT_EQ(release_one("b", other_), 1);
-  EXPECT_THAT(a_ears_.heard(), HasSubstr("grant " + a_));
+  EXPECT_THAT(a_ears_.heard(), HasSubstr(" 0 " + a_));
   auto const next = wait(names, a_);
   EXPECT_EQ(next.which, 2);
   EXPECT_EQ(holder("b"), a_);
@@ -244,7 +244,7 @@ TEST_F(MultiLockScriptsTest, NobodyBargesWhenAKeyIsGoneAndOthersWait) {
   auto const answer = wait(both_, a_);
   EXPECT_FALSE(answer.held);
   EXPECT_EQ(answer.owner, b_);
-  EXPECT_THAT(b_ears_.heard(), HasSubstr("grant " + b_));
+  EXPECT_THAT(b_ears_.heard(), HasSubstr(" 0 " + b_));
   EXPECT_THAT(queue("stock"), ElementsAre(a_));
 }
 
@@ -339,8 +339,8 @@ TEST_F(MultiLockScriptsTest, ReleaseHandsEachNameToItsFirstWaiter) {
   EXPECT_EQ(release(both_, other_), 1);
   EXPECT_EQ(holder("orders"), a_);
   EXPECT_EQ(holder("stock"), b_);
-  EXPECT_THAT(a_ears_.heard(), HasSubstr("grant " + a_));
-  EXPECT_THAT(b_ears_.heard(), HasSubstr("grant " + b_));
+  EXPECT_THAT(a_ears_.heard(), HasSubstr(" 0 " + a_));
+  EXPECT_THAT(b_ears_.heard(), HasSubstr(" 0 " + b_));
 }
 
 TEST_F(MultiLockScriptsTest, ReleaseAskedAgainSaysReleasedWhoeverHoldsSince) {
