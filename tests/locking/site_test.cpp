@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -19,6 +20,11 @@ using Parting = Site::Parting;
 
 class SiteTest : public ::testing::Test {
  protected:
+  ~SiteTest() override {
+    for (auto const& each : leases_)
+      each->site.reset();  // which has the lease, too, until it is left
+  }
+
   static Deadline now() { return steady_clock::now(); }
 
   /// What this thread got at the server.
@@ -27,6 +33,7 @@ class SiteTest : public ::testing::Test {
     auto lease = std::make_shared<Lease>(keys_, "token", 1, 1h, true);
     lease->extend_from(now());
     site_->occupy(lease, now(), false);
+    leases_.push_back(lease);
     return lease;
   }
 
@@ -48,6 +55,7 @@ class SiteTest : public ::testing::Test {
   std::shared_ptr<LockKeys const> const keys_ = std::make_shared<LockKeys>("orders", lock_kind);
   std::shared_ptr<Site> const site_ =
       std::make_shared<Site>("orders", Site::Bounds{.passes = 100, .time = 1h, .linger = 1h});
+  std::vector<std::shared_ptr<Lease>> leases_{};
   std::uint64_t const me_ = this_thread_number();
 };
 
