@@ -131,6 +131,13 @@ TEST_F(SnippetsTest, CountersCountAndRoll) {
   EXPECT_EQ(sales.current().count, 3);
   EXPECT_FALSE(sales.last());
   tandem::RollingCounter minute{redis, "web", "hits", {.period = 1min}};
+
+  tandem::RateLimiter limiter{redis, "api", {.rate = 100, .per = 1s, .burst = 20}};
+  if (auto d = limiter.try_acquire(1)) {
+  } else {
+    d.retry_after();
+  }
+  EXPECT_LT(limiter.peek(), 21);
 }
 
 TEST_F(SnippetsTest, MapsAreShared) {

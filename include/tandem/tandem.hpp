@@ -9,6 +9,7 @@
 #include <tandem/lock.hpp>
 #include <tandem/mutex.hpp>
 #include <tandem/owner.hpp>
+#include <tandem/rate_limiter.hpp>
 #include <tandem/rolling_counter.hpp>
 #include <tandem/semaphore.hpp>
 #include <tandem/shared_lock.hpp>
