@@ -11,7 +11,6 @@
 #include "core/core.hpp"
 #include "core/per_process.hpp"
 #include "core/since_boot.hpp"
-#include "core/turns.hpp"
 #include "scripts.hpp"
 
 // Why leased permits keep the limit: those of a block count, at the server, from the moment it was
@@ -89,7 +88,7 @@ struct RateLimiter::State {
     std::mutex mutex{};
     std::int64_t left = 0;
     nanoseconds until{};  // by since_boot()
-    detail::Turns turns{};
+    std::mutex turn{};    // of one thread, to ask for all
   };
 
   struct Answer {
@@ -100,10 +99,11 @@ struct RateLimiter::State {
   /// What the server lets through at once.
   [[nodiscard]] std::int64_t burst() const { return options.burst - options.lease; }
 
-  Answer ask(std::int64_t least, std::int64_t most, microseconds longest) {
-    auto const reply =
-        client.run(scripts::rate_limiter_take, {name}, options.rate,
-                   microseconds{options.per}.count(), burst(), least, most, longest.count());
+  Answer ask(std::int64_t least, std::int64_t most, microseconds longest, Deadline deadline) {
+    std::string_view const keys[] = {name};
+    Argument const words[] = {
+        options.rate, microseconds{options.per}.count(), burst(), least, most, longest.count()};
+    auto const reply = client.core().run(scripts::rate_limiter_take, keys, words, deadline);
     return {reply[0].as<std::int64_t>(), microseconds{reply[1].as<std::int64_t>()}};
   }
 
@@ -112,18 +112,15 @@ struct RateLimiter::State {
       throw std::invalid_argument{fmt::format(
           "tandem: rate limiter \"{}\": the cost is {}; accepted is 1 to {}", name, cost, burst())};
     }
-    if (options.lease == 0) return ask(cost, cost, longest);
+    if (options.lease == 0) return ask(cost, cost, longest, client.core().deadline());
     auto& block = blocks.get();
     Answer const from_block{cost, microseconds{0}};
     if (block.take(cost)) return from_block;
-    auto const turn = block.turns.take(client.core().deadline());
-    if (!turn) {
-      throw Unreachable{
-          fmt::format("tandem: {}: another thread's question was not answered in time", name)};
-    }
+    auto const deadline = client.core().deadline();
+    std::lock_guard const turn{block.turn};  // until another's deadline, which is before this one's
     if (block.take(cost)) return from_block;  // of what that one got
     auto const asked = detail::since_boot();
-    auto const answer = ask(cost, std::max(cost, options.lease), longest);
+    auto const answer = ask(cost, std::max(cost, options.lease), longest, deadline);
     if (answer.permits > cost) block.put(answer.permits - cost, asked + lifetime);
     return answer;
   }

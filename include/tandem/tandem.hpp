@@ -6,6 +6,7 @@
 #include <tandem/core/connection.hpp>
 #include <tandem/counter.hpp>
 #include <tandem/hold.hpp>
+#include <tandem/id_generator.hpp>
 #include <tandem/lock.hpp>
 #include <tandem/mutex.hpp>
 #include <tandem/owner.hpp>
