@@ -125,6 +125,9 @@ TEST_F(SnippetsTest, CountersCountAndRoll) {
   hits.exchange(7);
   hits.compare_exchange(7, 8);
   EXPECT_EQ(hits.value(), 8);
+  EXPECT_FALSE(hits.add_within(1, 0, 8));
+  tandem::Counter paid{redis, "paid", {.exactly_once = true}};
+  EXPECT_EQ(++paid, 1);
 
   tandem::RollingCounter sales{redis, "web", "sales"};
   sales.add(3);
