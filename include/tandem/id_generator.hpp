@@ -10,7 +10,8 @@ namespace tandem {
 
 /// How an id generator takes its numbers.
 struct IdGeneratorOptions {
-  /// So many are taken from the server at once, for all threads of the object. From 1 to 1,000,000,000.
+  /// So many are taken from the server at once, for all threads of the object. From 1 to
+  /// 1,000,000,000.
   std::int64_t block = 1000;
 };
 
@@ -30,16 +31,16 @@ struct IdGeneratorOptions {
 /// Uniqueness after the server lost its data, or came back with older ones: set the key higher
 /// (INCRBY) before it is used again.
 ///
-/// Shape:   string `<name>`: the highest number that was taken, decimal text, as INCRBY and GET know
-///          it; absent is 0. It does not expire. Stored layout since 0.1; changing it breaks running
-///          processes of older versions.
+/// Shape:   string `<name>`: the highest number that was taken, decimal text, as INCRBY and GET
+///          know it; absent is 0. It does not expire. Stored layout since 0.1; changing it breaks
+///          running processes of older versions.
 /// Units:   from 1 to 2^63 - 1; lower ones when others have set the key so.
 /// Cost:    1 command, INCRBY, and 1 round trip for each block; the others 0. No allocation.
 /// Errors:  std::invalid_argument for an empty name or such a block. Unreachable, InDoubt, and
 ///          ServerError (WRONGTYPE, OOM, "ERR increment or decrement would overflow" ...): nothing
 ///          was handed out, and the call may be repeated, also after InDoubt.
-/// Threads: safe from several, of which one asks and the others wait for its block; copies are cheap
-///          and share it. The child of a fork takes blocks of its own.
+/// Threads: safe from several, of which one asks and the others wait for its block; copies are
+///          cheap and share it. The child of a fork takes blocks of its own.
 /// Source:  src/id_generator.cpp; the "hi/lo" algorithm.
 ///
 /// See examples/id_generator.cpp.

@@ -15,12 +15,12 @@ struct RateLimiterOptions {
   std::int64_t rate = 1;
   /// From 1 ms to 366 days.
   std::chrono::milliseconds per{std::chrono::seconds{1}};
-  /// So many there are when none was taken for long: what passes at once. From 1 to 1,000,000, which
-  /// must come back within 366 days.
+  /// So many there are when none was taken for long: what passes at once. From 1 to 1,000,000,
+  /// which must come back within 366 days.
   std::int64_t burst = 1;
-  /// Takes permits from the server in blocks of up to so many, for all threads of this object, which
-  /// use them without asking it. What is not used within the time in which the block comes back is
-  /// lost. From 0, for no blocks, to half of `burst`.
+  /// Takes permits from the server in blocks of up to so many, for all threads of this object,
+  /// which use them without asking it. What is not used within the time in which the block comes
+  /// back is lost. From 0, for no blocks, to half of `burst`.
   std::int64_t lease = 0;
 };
 
@@ -35,26 +35,26 @@ struct RateLimiterOptions {
 ///
 /// Take `Semaphore` where it is the number of those at work that has a limit.
 ///
-/// Guarantee: in any window of time, however it is laid, at most `burst` permits and those that come
-/// back while it lasts (`rate` for each `per`), exactly; leased ones as well, for while permits may
-/// be out in blocks the server lets through at most burst - lease at once. The server's clock
-/// decides.
+/// Guarantee: in any window of time, however it is laid, at most `burst` permits and those that
+/// come back while it lasts (`rate` for each `per`), exactly; leased ones as well, for while
+/// permits may be out in blocks the server lets through at most burst - lease at once. The server's
+/// clock decides.
 ///
-/// Not promised: an order among those who are refused; who waits has a place in the order of asking.
-/// That each permit which the server counts is used: of an unused block, of a lost reply and of a
-/// waiter that died they are lost. The limit when the server's clock is set: set forward, permits
-/// come back at once; set back, none comes back for as long, or, by more than an hour and what
-/// `burst` takes to come back, all do.
+/// Not promised: an order among those who are refused; who waits has a place in the order of
+/// asking. That each permit which the server counts is used: of an unused block, of a lost reply
+/// and of a waiter that died they are lost. The limit when the server's clock is set: set forward,
+/// permits come back at once; set back, none comes back for as long, or, by more than an hour and
+/// what `burst` takes to come back, all do.
 ///
-/// Shape:   string `<name>`: "moment rest", when all permits will have come back, in microseconds of
-///          the server's clock and 1/rate of one; expires then.
+/// Shape:   string `<name>`: "moment rest", when all permits will have come back, in microseconds
+///          of the server's clock and 1/rate of one; expires then.
 ///          Stored layout since 0.1; changing it breaks running processes.
 /// Cost:    1 command (a script) and 1 round trip per call; none where a block has what is asked.
 ///          2 round trips when the server has forgotten the script.
 /// Errors:  std::invalid_argument for an empty name, options out of range, and a cost below 1 or
-///          above burst - lease. Unreachable; ServerError (WRONGTYPE, OOM, READONLY ...), and nothing
-///          was taken. InDoubt: nothing is let through, though the permits may be gone; asking again
-///          never lets through too much.
+///          above burst - lease. Unreachable; ServerError (WRONGTYPE, OOM, READONLY ...), and
+///          nothing was taken. InDoubt: nothing is let through, though the permits may be gone;
+///          asking again never lets through too much.
 /// Threads: safe from several; copies are cheap and share their block. The child of a fork takes
 ///          blocks of its own.
 /// Source:  src/lua/rate_limiter/; ITU-T I.371, generic cell rate algorithm (virtual scheduling).
@@ -85,9 +85,9 @@ class RateLimiter {
   /// Takes `cost` permits, all or none; never waits for them.
   [[nodiscard]] Decision try_acquire(std::int64_t cost = 1);
 
-  /// The same, for a moment to come: the server gives the permits in advance, and this thread sleeps
-  /// until they count. Refused at once, and nothing taken, when that would be later than `deadline`,
-  /// or than in an hour.
+  /// The same, for a moment to come: the server gives the permits in advance, and this thread
+  /// sleeps until they count. Refused at once, and nothing taken, when that would be later than
+  /// `deadline`, or than in an hour.
   ///
   /// Cost:    1 round trip, however long it waits.
   [[nodiscard]] Decision try_acquire_until(Deadline deadline, std::int64_t cost = 1);
