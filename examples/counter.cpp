@@ -3,6 +3,10 @@
 //
 //     100 numbers taken, each once
 //     the counter stands at 108
+//
+// Then it sells two seats, never more:
+//
+//     seats left: 1 0, and none
 #include <array>
 #include <future>
 #include <iostream>
@@ -27,6 +31,12 @@ int main(int argc, char** argv) try {
 
   std::cout << taken << " numbers taken, each once\n";
   std::cout << "the counter stands at " << next.value() << '\n';  // each has asked for one too many
+
+  tandem::Counter seats{redis, "example:seats", {.exactly_once = true}};  // asked again in doubt
+  seats.exchange(2);
+  std::cout << "seats left:";
+  while (auto const left = seats.add_within(-1, 0, 2)) std::cout << ' ' << *left;
+  std::cout << ", and none\n";
   return taken == 100 && next.compare_exchange(108, 0) ? 0 : 1;
 } catch (tandem::Error const& fault) {
   std::cerr << fault.what() << '\n';

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
-#include <ctime>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -14,6 +13,7 @@
 
 #include "core/core.hpp"
 #include "core/scratch.hpp"
+#include "core/since_boot.hpp"
 #include "scripts.hpp"
 
 // The count moves in a transaction: WATCH :start, read it and the server's time, and if it is of an
@@ -38,22 +38,13 @@
 namespace tandem {
 namespace {
 
+using detail::since_boot;
 using std::chrono::seconds;
 using std::chrono::sys_seconds;
 
 /// How long :start and the server's clock are taken to be as they were seen.
 constexpr seconds trust{60};
-/// Part by which two clocks may drift apart: each slewed by 500 ppm, the most that adjtimex(2)
-/// allows.
-constexpr int drift_divisor = 1000;
 constexpr std::chrono::nanoseconds time_resolution = std::chrono::microseconds{1};
-
-/// A clock that also runs while the machine sleeps, which the steady clock does not.
-std::chrono::nanoseconds since_boot() noexcept {
-  timespec now{};
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  return seconds{now.tv_sec} + std::chrono::nanoseconds{now.tv_nsec};
-}
 
 seconds checked(std::chrono::milliseconds period) {
   auto const whole = std::chrono::floor<seconds>(period);
@@ -221,7 +212,7 @@ std::chrono::nanoseconds RollingCounter::State::trusted_until(Seen const& seen,
                                                               sys_seconds start) const {
   auto const left = std::clamp(start_of_period(start) + period - seen.time, seconds{0}, trust);
   std::chrono::nanoseconds const sure = left - seen.fraction - time_resolution;
-  return seen.asked + sure - sure / drift_divisor;
+  return seen.asked + sure - sure / detail::drift_divisor;
 }
 
 // -- adding ---------------------------------------------------------------------------------------

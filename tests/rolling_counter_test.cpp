@@ -12,39 +12,16 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <tandem/core/connection.hpp>
 #include <tandem/rolling_counter.hpp>
 #include <tandem/testing/redis_server.hpp>
 
+#include "support/boot_clock.hpp"
 #include "support/fault_proxy.hpp"
 #include "support/observed.hpp"
 #include "support/patience.hpp"
 #include "support/shifted_clock.hpp"
-
-namespace {
-
-/// What has passed, by the clock that also runs while the machine sleeps, more than really has.
-std::atomic<std::int64_t> extra_nanoseconds = 0;
-/// Whether that clock stands still but for this.
-std::atomic<bool> stands_still = false;
-
-}  // namespace
-
-// The program's own comes before the C library's.
-extern "C" int clock_gettime(clockid_t clock, timespec* out) noexcept {
-  auto const result = static_cast<int>(::syscall(SYS_clock_gettime, clock, out));
-  if (clock == CLOCK_BOOTTIME) {
-    constexpr std::int64_t billion = 1'000'000'000;
-    auto const time =
-        (stands_still ? 1000 * billion : out->tv_sec * billion + out->tv_nsec) + extra_nanoseconds;
-    *out = {time / billion, time % billion};
-  }
-  return result;
-}
 
 namespace tandem {
 namespace {
@@ -55,7 +32,9 @@ using std::chrono::sys_days;
 using std::chrono::sys_seconds;
 using support::code_of;
 using support::commands_of;
+using support::extra_nanoseconds;
 using support::FaultProxy;
+using support::stands_still;
 using support::text_of;
 using ::testing::HasSubstr;
 using Period = RollingCounter::Period;

@@ -125,12 +125,22 @@ TEST_F(SnippetsTest, CountersCountAndRoll) {
   hits.exchange(7);
   hits.compare_exchange(7, 8);
   EXPECT_EQ(hits.value(), 8);
+  EXPECT_FALSE(hits.add_within(1, 0, 8));
+  tandem::Counter paid{redis, "paid", {.exactly_once = true}};
+  EXPECT_EQ(++paid, 1);
 
   tandem::RollingCounter sales{redis, "web", "sales"};
   sales.add(3);
   EXPECT_EQ(sales.current().count, 3);
   EXPECT_FALSE(sales.last());
   tandem::RollingCounter minute{redis, "web", "hits", {.period = 1min}};
+
+  tandem::RateLimiter limiter{redis, "api", {.rate = 100, .per = 1s, .burst = 20}};
+  if (auto d = limiter.try_acquire(1)) {
+  } else {
+    d.retry_after();
+  }
+  EXPECT_LT(limiter.peek(), 21);
 }
 
 TEST_F(SnippetsTest, MapsAreShared) {

@@ -6,10 +6,12 @@
 #include <tandem/core/connection.hpp>
 #include <tandem/counter.hpp>
 #include <tandem/hold.hpp>
+#include <tandem/id_generator.hpp>
 #include <tandem/lock.hpp>
 #include <tandem/multi_lock.hpp>
 #include <tandem/mutex.hpp>
 #include <tandem/owner.hpp>
+#include <tandem/rate_limiter.hpp>
 #include <tandem/recursive_lock.hpp>
 #include <tandem/rolling_counter.hpp>
 #include <tandem/semaphore.hpp>

@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 
 #include "core/backoff.hpp"
+#include "core/random_id.hpp"
 #include "locking/release.hpp"
 
 namespace tandem::detail {
@@ -25,11 +26,6 @@ constexpr std::chrono::seconds ask_anyway{10};
 // A token that leads its queue asks just after the lock's lease, when the server has certainly let
 // it go.
 constexpr milliseconds after_lease{2};
-
-std::string random_id() {
-  std::random_device random;
-  return fmt::format("{:08x}{:08x}", random(), random());
-}
 
 /// Splits off the first word of `text`.
 std::string_view take_word(std::string_view& text) {

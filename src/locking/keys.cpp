@@ -6,26 +6,13 @@
 
 #include <fmt/core.h>
 
-#include "locking/slot.hpp"
+#include "core/companion_key.hpp"
 
 namespace tandem::detail {
 namespace {
 
 // Of several names so many are said in a message.
 constexpr std::size_t most_named = 3;
-
-/// A key beside the key `name`, in its slot: the name's own hash tag where it has one, else the
-/// whole name as the tag. A name with a closing but no whole tag cannot be wrapped in one; its keys
-/// work on a single server only.
-std::string companion_key(std::string_view name, std::string_view part) {
-  bool const tagged = hash_tag(name).size() < name.size();
-  std::string out;
-  out.reserve(name.size() + part.size() + 3);
-  if (!tagged) out += '{';
-  out += name;
-  if (!tagged) out += '}';
-  return out.append(":").append(part);
-}
 
 }  // namespace
 

@@ -1,7 +1,9 @@
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <random>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -13,6 +15,7 @@
 #include <tandem/counter.hpp>
 #include <tandem/testing/redis_server.hpp>
 
+#include "support/fault_proxy.hpp"
 #include "support/forked.hpp"
 #include "support/patience.hpp"
 
@@ -85,6 +88,69 @@ TEST(CounterProcessesTest, ProcessKilledInMidAddCountsAtMostOneMoreThanItKnewOf)
     EXPECT_TRUE(counted == known || counted == known + 1)
         << counted << " counted, " << known << " known";
   }
+}
+
+/// So many adds of 1, over a network of its own that breaks at random places; the last answer.
+std::string add_over_a_bad_network(testing::RedisServer const& server, unsigned seed, int adds) {
+  support::FaultProxy proxy{server};
+  Client redis{proxy.url() + "?command_timeout=60s&connect_timeout=60s"};
+  Counter hits{redis, "hits", {.exactly_once = true}};
+  std::minstd_rand random{seed};
+  constexpr std::array faults{
+      support::FaultProxy::Fault::cut_before_request, support::FaultProxy::Fault::cut_in_request,
+      support::FaultProxy::Fault::cut_after_request, support::FaultProxy::Fault::cut_in_reply,
+      support::FaultProxy::Fault::cut_and_delay};
+  for (int n = 0; n < adds; ++n) {
+    if (random() % 4 == 0) proxy.next("EVALSHA", faults[random() % faults.size()]);
+    if (random() % 16 == 0) proxy.deliver_delayed();
+    if (random() % 64 == 0) redis.command("SCRIPT", "FLUSH");
+    for (bool added = false; !added;) {
+      try {
+        ++hits;
+        added = true;
+      } catch (ServerError const& fault) {
+        if (fault.code() != "LOADING") throw;  // it has just been restarted; nothing was added
+      }
+    }
+  }
+  proxy.forget();
+  proxy.deliver_delayed();
+  return "done";
+}
+
+TEST(CounterProcessesTest, ExactlyOnceIsExactInEightProcessesOverABadNetwork) {
+  constexpr int processes = 8;
+  constexpr int adds = 200;
+  testing::RedisServer server{{.persistent = true}};
+  std::array<std::unique_ptr<Forked>, processes> children;
+  unsigned seed = 20261123;
+  for (auto& child : children) {
+    ++seed;
+    child = std::make_unique<Forked>(
+        [&server, seed] { return add_over_a_bad_network(server, seed, adds); });
+  }
+  Counter hits{Client{server.url() + "?command_timeout=60s&connect_timeout=60s"}, "hits"};
+  for (int part = 1; part <= 3; ++part) {  // the server is killed meanwhile, and keeps its data
+    EXPECT_TRUE(support::eventually([&] { return hits.value() >= part * processes * adds / 4; },
+                                    std::chrono::minutes{1}));
+    server.restart();
+  }
+  for (auto const& child : children) EXPECT_EQ(child->told(std::chrono::minutes{1}), "done");
+  std::int64_t counted = -1;  // what was delayed may come even now: ask until two answers agree
+  EXPECT_TRUE(support::eventually([&] { return counted == std::exchange(counted, hits.value()); }));
+  EXPECT_EQ(counted, processes * adds);
+}
+
+TEST(CounterProcessesTest, ChildOfAForkAsksInItsOwnName) {
+  testing::RedisServer const server;
+  Client redis{server.url()};
+  Counter hits{redis, "hits", {.exactly_once = true}};
+  ++hits;
+  ++hits;
+  EXPECT_EQ(support::in_child([&] { return std::to_string(++hits); }), "3");
+  EXPECT_EQ(++hits, 4);
+  auto const records = redis.command("KEYS", "{hits}:once:*").as<std::vector<std::string>>();
+  EXPECT_EQ(records.size(), 2U);
 }
 
 TEST(CounterProcessesTest, ChildOfAForkGoesOnWithTheSameObject) {
