@@ -8,8 +8,8 @@ cmake_minimum_required(VERSION 3.25)
 # only.
 set(floors
   hiredis                                                  # the C library, tamed
-  error options command describe reply script codec scratch channel  # what is said: no sockets, no threads
-  fork thread waiting bell lookup socket tls wire backoff inspection connect pool request line line_writing line_ends shared_line  # connections
+  error options command describe reply script codec scratch companion_key channel  # what is said: no sockets, no threads
+  fork since_boot thread waiting bell lookup socket tls wire backoff inspection connect pool request line line_writing line_ends shared_line  # connections
   pipeline transaction conversation connection             # saying it there
   events attendant core client hold owner)                       # what every primitive is built with
 # The exceptions: primitives that are a Lock with another face.
