@@ -126,6 +126,12 @@ TEST_F(SnippetsTest, CountersCountAndRoll) {
   hits.compare_exchange(7, 8);
   EXPECT_EQ(hits.value(), 8);
 
+  tandem::BufferedCounter fast{redis, "hits", {.flush_interval = 100ms}};
+  fast.add();
+  EXPECT_EQ(fast.value(), 9);
+  fast.flush();
+  EXPECT_EQ(hits.value(), 9);
+
   tandem::RollingCounter sales{redis, "web", "sales"};
   sales.add(3);
   EXPECT_EQ(sales.current().count, 3);
