@@ -232,7 +232,7 @@ BufferedCounter::BufferedCounter(Client client, std::string name, BufferedCounte
     throw std::invalid_argument{
         "tandem: a buffered counter's name is empty; it is a key of 1 byte or more"};
   }
-  detail::check({options.flush_interval, options.resend_for}, "a buffered counter");
+  detail::check({options.flush_interval, options.resend_for}, "a buffered counter was");
   if (options.flush_at < 0) {
     throw std::invalid_argument{
         fmt::format("tandem: a buffered counter was given a flush_at of {}; it is an amount, or 0 "

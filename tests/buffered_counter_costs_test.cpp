@@ -152,7 +152,8 @@ TEST_F(BufferedCounterCostsTest, NothingIsSaidOfACounterThatNobodyAddsTo) {
   idle.add();
   busy.add();
   ASSERT_TRUE(eventually([&] { return idle.pending() + busy.pending() == 0; }));
-  // Fifty flushes of the other one, or fewer of several adds: a script, a GET, a SET, an INCRBY each.
+  // Fifty flushes of the other one, or fewer of several adds: a script, a GET, a SET, an INCRBY
+  // each.
   auto const commands = commands_of(redis_, [&] {
     for (int i = 0; i < 50; ++i) {
       busy.add();

@@ -137,6 +137,10 @@ TEST_F(SnippetsTest, CountersCountAndRoll) {
   EXPECT_EQ(sales.current().count, 3);
   EXPECT_FALSE(sales.last());
   tandem::RollingCounter minute{redis, "web", "hits", {.period = 1min}};
+
+  tandem::Statistics latency{redis, "web", "latency"};
+  latency.add(12.5);
+  EXPECT_EQ(latency.current().quantile(0.99), 12.5);
 }
 
 TEST_F(SnippetsTest, MapsAreShared) {

@@ -20,8 +20,8 @@ struct BufferedCounterOptions {
   std::int64_t flush_at = 0;
 
   /// For how long what was sent and not answered is sent again. The server remembers for twice as
-  /// long what it has applied. From 1 ms to 24 hours; it should be longer than any failure that is to
-  /// be survived.
+  /// long what it has applied. From 1 ms to 24 hours; it should be longer than any failure that is
+  /// to be survived.
   std::chrono::milliseconds resend_for{std::chrono::hours{1}};
 };
 
@@ -33,20 +33,21 @@ struct BufferedCounterOptions {
 ///     hits.flush();  // now everybody sees it
 ///
 /// Flushed each `flush_interval`, in the background and with all other buffered counters of the
-/// client in one write; by `flush_at`, by flush(), and by the end of the last copy. While the server
-/// is away adds are kept, and delivered when it is back.
+/// client in one write; by `flush_at`, by flush(), and by the end of the last copy. While the
+/// server is away adds are kept, and delivered when it is back.
 ///
 /// Guarantee: each add is counted exactly once, whatever becomes of connections and replies, and of
-/// the server as far as it keeps its data: a flush bears a number, of which the server keeps the last
-/// one in the same step as the count, so it may be sent again until it is answered. A server that
-/// comes back with older data has lost the same flushes as it would have lost INCRBYs, and no others.
+/// the server as far as it keeps its data: a flush bears a number, of which the server keeps the
+/// last one in the same step as the count, so it may be sent again until it is answered. A server
+/// that comes back with older data has lost the same flushes as it would have lost INCRBYs, and no
+/// others.
 ///
 /// Not promised: adds of a process that is killed, or ends by _exit, since the last flush: at most
 /// an interval's. What was sent and not answered for `resend_for`: it was counted once or not at
-/// all; it is not sent again, Options::on_error is told (InDoubt), and unconfirmed() counts it. What
-/// the server refuses (a key of another type, a number that would overflow) is kept and tried again
-/// each second; Options::on_error is told once for each reason. What cannot be delivered when the
-/// client ends is told to Options::on_error with its amount.
+/// all; it is not sent again, Options::on_error is told (InDoubt), and unconfirmed() counts it.
+/// What the server refuses (a key of another type, a number that would overflow) is kept and tried
+/// again each second; Options::on_error is told once for each reason. What cannot be delivered when
+/// the client ends is told to Options::on_error with its amount.
 ///
 /// Shape:   string `name`: the number, as `Counter` has it; both, and INCRBY and GET, work side by
 ///          side.
@@ -54,18 +55,18 @@ struct BufferedCounterOptions {
 ///          expires after twice `resend_for` without one.
 ///          Stored layout since 0.1; changing it breaks running processes of older versions.
 /// Units:   from -2^63 to 2^63 - 1, what is pending included.
-/// Cost:    add: some nanoseconds, no command, no allocation but a thread's first. Then 1 command (a
-///          script) for each interval with adds, and none without. flush: 1 round trip, 1 command; 2
-///          where an earlier one is not answered yet; none when nothing is pending. The first add of
-///          a client starts its background thread, and a connection of that.
-/// Errors:  std::invalid_argument for an empty name or such options. add throws nothing for what the
-///          server or the network does; std::overflow_error, and nothing is added, when what is
+/// Cost:    add: some nanoseconds, no command, no allocation but a thread's first. Then 1 command
+///          (a script) for each interval with adds, and none without. flush: 1 round trip, 1
+///          command; 2 where an earlier one is not answered yet; none when nothing is pending. The
+///          first add of a client starts its background thread, and a connection of that.
+/// Errors:  std::invalid_argument for an empty name or such options. add throws nothing for what
+///          the server or the network does; std::overflow_error, and nothing is added, when what is
 ///          pending would leave its range.
-/// Threads: safe from several; copies are cheap and are the same counter. What a thread has added is
-///          counted also when it has ended. A child of a fork begins with nothing pending; what its
-///          parent has added is the parent's to flush.
-/// Source:  src/buffering/; src/lua/buffered_counter/. The idea of a number for each request is that
-///          of "Exactly once" in RIFL (Lee et al., SOSP 2015).
+/// Threads: safe from several; copies are cheap and are the same counter. What a thread has added
+///          is counted also when it has ended. A child of a fork begins with nothing pending; what
+///          its parent has added is the parent's to flush.
+/// Source:  src/buffering/; src/lua/buffered_counter/. The idea of a number for each request is
+///          that of "Exactly once" in RIFL (Lee et al., SOSP 2015).
 ///
 /// See examples/buffered_counter.cpp.
 class BufferedCounter {
@@ -88,15 +89,17 @@ class BufferedCounter {
   /// The shared number, and what this process has added to it and not flushed yet, through whatever
   /// object of the same client.
   ///
-  /// Cost:    1 command, 1 round trip; again when that many flushes came in between that it cannot be
-  ///          told which are in the number.
-  /// Errors:  Unreachable, ServerError; ShapeError when somebody keeps a text there that is no number.
+  /// Cost:    1 command, 1 round trip; again when that many flushes came in between that it cannot
+  ///          be told which are in the number.
+  /// Errors:  Unreachable, ServerError; ShapeError when somebody keeps a text there that is no
+  ///          number.
   [[nodiscard]] std::int64_t value() const;
 
   /// What was added through this object and is not known to be in the shared number.
   [[nodiscard]] std::int64_t pending() const;
 
-  /// How much, added or taken, was sent by this object without ever learning whether it was counted.
+  /// How much, added or taken, was sent by this object without ever learning whether it was
+  /// counted.
   [[nodiscard]] std::int64_t unconfirmed() const;
 
  private:

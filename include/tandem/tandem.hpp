@@ -15,3 +15,4 @@
 #include <tandem/shared_lock.hpp>
 #include <tandem/shared_map.hpp>
 #include <tandem/shared_mutex.hpp>
+#include <tandem/statistics.hpp>

@@ -13,11 +13,10 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds longest{std::chrono::hours{24}};
 
-void check_time(milliseconds given, std::string_view noun, std::string_view what) {
+void check_time(milliseconds given, std::string_view whose, std::string_view what) {
   if (given >= milliseconds{1} && given <= longest) return;
-  throw std::invalid_argument{
-      fmt::format("tandem: {} was given a {} of {} ms; it is from 1 ms to 24 hours", noun, what,
-                  given.count())};
+  throw std::invalid_argument{fmt::format(
+      "tandem: {} given a {} of {} ms; it is from 1 ms to 24 hours", whose, what, given.count())};
 }
 
 std::int64_t magnitude(std::int64_t amount) noexcept {
@@ -27,9 +26,9 @@ std::int64_t magnitude(std::int64_t amount) noexcept {
 
 }  // namespace
 
-void check(BufferTerms const& terms, std::string_view noun) {
-  check_time(terms.interval, noun, "flush_interval");
-  check_time(terms.resend_for, noun, "resend_for");
+void check(BufferTerms const& terms, std::string_view whose) {
+  check_time(terms.interval, whose, "flush_interval");
+  check_time(terms.resend_for, whose, "resend_for");
 }
 
 std::string Buffer::doing() const { return "flushing " + name_; }

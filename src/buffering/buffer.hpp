@@ -31,14 +31,14 @@ struct Parcel {
 
 /// What the threads of a process gather to be added to something on the server, exactly once.
 ///
-/// Parcels leave one after the other: while it is not known what became of one, it, and no other, is
-/// sent again. Each has a number, and in a record of its own the server keeps the last that it
-/// applied for this buffer, or refused for good; so a copy does nothing, by whatever way and however
-/// late it comes. Any thread may send a copy when it needs the answer.
+/// Parcels leave one after the other: while it is not known what became of one, it, and no other,
+/// is sent again. Each has a number, and in a record of its own the server keeps the last that it
+/// applied for this buffer, or refused for good; so a copy does nothing, by whatever way and
+/// however late it comes. Any thread may send a copy when it needs the answer.
 ///
 ///     applied                       forgotten
 ///     refused                       goes back to what is gathered, and is part of a later parcel
-///     not known for `resend_for`    given up, counted and told: the server's record may have expired
+///     not known for `resend_for`    given up, counted and told: the record may have expired
 ///
 /// A buffer belongs to one process; the child of a fork makes one of its own.
 ///
@@ -143,8 +143,8 @@ class Buffer {
   std::int64_t unconfirmed_ = 0;
 };
 
-/// Throws std::invalid_argument; `noun` as in "a buffered counter".
-void check(BufferTerms const& terms, std::string_view noun);
+/// Throws std::invalid_argument, which begins with `whose`: "a buffered counter was".
+void check(BufferTerms const& terms, std::string_view whose);
 
 /// The sum, or the number nearest to it.
 [[nodiscard]] inline std::int64_t saturating_add(std::int64_t a, std::int64_t b) noexcept {

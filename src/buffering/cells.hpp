@@ -32,8 +32,8 @@ class Cell {
   std::atomic<bool> orphan_ = false;
 };
 
-/// The cells of one thread, by the number of their buffer: open addressing, and as numbers are given
-/// out in turn, most often the first look finds it.
+/// The cells of one thread, by the number of their buffer: open addressing, and as numbers are
+/// given out in turn, most often the first look finds it.
 ///
 /// Threads: each has its own.
 class CellTable {
@@ -65,7 +65,8 @@ class CellTable {
   std::size_t used_ = 0;
 };
 
-/// Plain data: a buffer with static storage may be added to after this thread's destructors have run.
+/// Plain data: a buffer with static storage may be added to after this thread's destructors have
+/// run.
 extern thread_local constinit CellTable* own_cells;
 
 /// A number that no buffer of this program had before; never 0.

@@ -28,8 +28,8 @@ class Flusher final : public EventListener {
   /// Never used before: what a buffer is known by to the server.
   [[nodiscard]] std::string fresh_id();
 
-  /// What was added to it is to be flushed by its interval, or at once where it is urgent. The first
-  /// look starts the event thread, if there can be one.
+  /// What was added to it is to be flushed by its interval, or at once where it is urgent. The
+  /// first look starts the event thread, if there can be one.
   void look_at(std::shared_ptr<Buffer> const& buffer);
   /// Nobody will add to it any more: flushes it now, or later if the server cannot be reached.
   void retire(std::shared_ptr<Buffer> const& buffer);

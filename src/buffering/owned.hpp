@@ -12,9 +12,9 @@
 
 namespace tandem::detail {
 
-/// The buffer that an object adds to, in each process one of its own: the child of a fork begins with
-/// an empty one. What it inherited is abandoned as it is, because the parent's other threads may have
-/// been in the middle of changing it.
+/// The buffer that an object adds to, in each process one of its own: the child of a fork begins
+/// with an empty one. What it inherited is abandoned as it is, because the parent's other threads
+/// may have been in the middle of changing it.
 ///
 /// Threads: safe from several, but for the end.
 template <class Kind>
