@@ -16,6 +16,8 @@ set(floors
 set(exceptions "mutex -> lock" "recursive_lock -> lock" "shared_mutex -> shared_lock")
 # What locks have in common is in src/locking/, for these only.
 set(of_locking "^src/(locking/.*|(hold|lock|multi_lock|owner|recursive_lock|semaphore|shared_lock)\\.cpp)$")
+# What is flushed in bulk has in src/buffering/ what it has in common.
+set(of_buffering "^src/(buffering/.*|(buffered_counter|statistics)\\.cpp)$")
 
 # Where a third-party header may be included, and what may never be in a public header.
 set(home_of_hiredis "^src/core/hiredis\\.hpp$")
@@ -55,6 +57,9 @@ foreach(file IN LISTS files)
     endif()
     if(header MATCHES "^locking/" AND NOT file MATCHES "${of_locking}")
       string(APPEND bad "  ${file}: ${header} (it is for locks only)\n")
+    endif()
+    if(header MATCHES "^buffering/" AND NOT file MATCHES "${of_buffering}")
+      string(APPEND bad "  ${file}: ${header} (it is for what is flushed in bulk)\n")
     endif()
     if(header MATCHES "^([a-z_]+)_[a-z]+\\.hpp$")
       set(noun "${CMAKE_MATCH_1}")

@@ -129,6 +129,12 @@ TEST_F(SnippetsTest, CountersCountAndRoll) {
   tandem::Counter paid{redis, "paid", {.exactly_once = true}};
   EXPECT_EQ(++paid, 1);
 
+  tandem::BufferedCounter fast{redis, "hits", {.flush_interval = 100ms}};
+  fast.add();
+  EXPECT_EQ(fast.value(), 9);
+  fast.flush();
+  EXPECT_EQ(hits.value(), 9);
+
   tandem::RollingCounter sales{redis, "web", "sales"};
   sales.add(3);
   EXPECT_EQ(sales.current().count, 3);
@@ -141,6 +147,9 @@ TEST_F(SnippetsTest, CountersCountAndRoll) {
     d.retry_after();
   }
   EXPECT_LT(limiter.peek(), 21);
+  tandem::Statistics latency{redis, "web", "latency"};
+  latency.add(12.5);
+  EXPECT_EQ(latency.current().quantile(0.99), 12.5);
 }
 
 TEST_F(SnippetsTest, MapsAreShared) {

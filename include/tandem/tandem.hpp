@@ -2,6 +2,7 @@
 
 // Every public header, for those who want one line. Each may be included alone.
 
+#include <tandem/buffered_counter.hpp>
 #include <tandem/client.hpp>
 #include <tandem/core/connection.hpp>
 #include <tandem/counter.hpp>
@@ -18,3 +19,4 @@
 #include <tandem/shared_lock.hpp>
 #include <tandem/shared_map.hpp>
 #include <tandem/shared_mutex.hpp>
+#include <tandem/statistics.hpp>

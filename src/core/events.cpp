@@ -79,6 +79,14 @@ void Events::subscribe(std::string channel) {
   wake();
 }
 
+void Events::keep_connected() {
+  {
+    std::lock_guard const guard{mutex_};
+    sends_ = true;
+  }
+  wake();
+}
+
 void Events::wake() noexcept {
   std::lock_guard const guard{mutex_};
   if (!std::exchange(woken_, true) && bell_) bell_->ring();
@@ -165,10 +173,10 @@ void Events::round() {
   });
 }
 
-/// Without a subscription there is nothing to be heard.
+/// Without a subscription there is nothing to be heard, and most services have nothing to say.
 bool Events::is_wanted() const {
   std::lock_guard const guard{mutex_};
-  return !wanted_.empty();
+  return sends_ || !wanted_.empty();
 }
 
 Deadline Events::next_due() const {

@@ -58,9 +58,9 @@ class EventListener {
 /// Subscriptions are a wish that is restored after every reconnection. With RESP3 all of this is
 /// one connection; with RESP2, whose subscribed connections may not send commands, two.
 ///
-/// Cost:    nothing before start(), then one thread. With the first subscription one or two
-///          connections, and a PING for each 5 s of silence.
-/// Threads: start, subscribe, wake and stop from any; the rest on the event thread.
+/// Cost:    nothing before start(), then one thread. With the first subscription or keep_connected()
+///          one or two connections, and a PING for each 5 s of silence.
+/// Threads: start, subscribe, keep_connected, wake and stop from any; the rest on the event thread.
 class Events final : private Waiting {
  public:
   /// Told the reply, or nullptr when the connection was lost before it came.
@@ -87,6 +87,8 @@ class Events final : private Waiting {
   void stop_and_then(std::function<void()> then);
 
   void subscribe(std::string channel);
+  /// Wants the connection also without a subscription: somebody only sends.
+  void keep_connected();
   void wake() noexcept;
 
   [[nodiscard]] bool connected() const noexcept { return commands_.wire != nullptr; }
@@ -146,6 +148,7 @@ class Events final : private Waiting {
   bool started_ = false;
   bool stopping_ = false;
   bool woken_ = false;
+  bool sends_ = false;
   std::vector<std::string> wanted_{};
   std::vector<EventListener*> listeners_{};
   std::function<void()> then_{};

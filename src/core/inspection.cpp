@@ -39,6 +39,7 @@ constexpr char const* in_use[] = {
     "HDEL KEY x",
     "HEXISTS KEY x",
     "HGET KEY x",
+    "HGETALL KEY",
     "HINCRBY KEY x 1",
     "HLEN KEY",
     "HMGET KEY x",

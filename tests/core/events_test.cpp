@@ -192,6 +192,24 @@ TEST_P(EventsTest, HearsWhatIsSaidOnItsChannels) {
   EXPECT_TRUE(diary_.has("news: " + std::string("nul\0\r\n", 6)));
 }
 
+TEST_P(EventsTest, ConnectsAndConnectsAnewForThoseWhoOnlySend) {
+  events_->start();
+  events_->keep_connected();
+  auto const sends = [&](std::string const& key) {
+    return eventually([&] {
+      bool sent = false;
+      on_thread([&] { sent = events_->send(command({"INCR", key}), nullptr); });
+      return sent;
+    });
+  };
+  EXPECT_TRUE(sends("before"));
+  EXPECT_TRUE(eventually([&] { return scene_.redis("EXISTS", "before").as<bool>(); }));
+  scene_.redis("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+  EXPECT_TRUE(diary_.has("disconnected"));
+  EXPECT_TRUE(sends("after"));
+  EXPECT_TRUE(eventually([&] { return scene_.redis("EXISTS", "after").as<bool>(); }));
+}
+
 TEST_P(EventsTest, TakesAChannelThatIsAskedForLater) {
   start();
   events_->subscribe("more");

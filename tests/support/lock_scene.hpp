@@ -19,6 +19,7 @@
 #include <tandem/testing/redis_server.hpp>
 
 #include "support/patience.hpp"
+#include "support/reports.hpp"
 
 namespace tandem::support {
 
@@ -26,31 +27,6 @@ using namespace std::chrono_literals;
 
 /// What a waiter that must succeed may take before its test fails instead of hanging.
 constexpr std::chrono::seconds long_enough{20};
-
-/// What was reported to Options::on_error, from any thread.
-class Reports {
- public:
-  [[nodiscard]] std::function<void(Error const&)> hook() {
-    return [this](Error const& error) {
-      std::lock_guard const guard{mutex_};
-      texts_.emplace_back(error.what());
-    };
-  }
-  [[nodiscard]] std::vector<std::string> texts() const {
-    std::lock_guard const guard{mutex_};
-    return texts_;
-  }
-  [[nodiscard]] bool have(std::string_view part) const {
-    for (auto const& text : texts()) {
-      if (text.find(part) != std::string::npos) return true;
-    }
-    return false;
-  }
-
- private:
-  mutable std::mutex mutex_{};
-  std::vector<std::string> texts_{};  // guarded by mutex_
-};
 
 /// What the server has counted, those commands apart that scripts ran.
 struct CommandCount {
