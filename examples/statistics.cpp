@@ -1,9 +1,9 @@
 // Two threads, which might as well be processes, measure how long something takes. Prints what the
 // times of this hour were like, in milliseconds:
 //
-//     2026-11-23 06:00:00 UTC   count 2000   mean 7.99   stddev 4.6
-//     min 1.004   p50 7.05   p90 13.6   p99 23   max 48.31
-//              1 to       1.46 |###                                      40
+//     2026-11-23 06:00:00 UTC   count 2000   mean 7.826   stddev 4.01
+//     min 1.329   p50 7.03   p90 13.5   p99 20.1   max 31.19
+//           1.32 to       1.74 |##                                       11
 //     ...
 #include <array>
 #include <iostream>

@@ -265,8 +265,14 @@ std::int64_t BufferedCounter::value() const {
   auto const deadline = core.deadline();
   for (int i = 1;; ++i) {
     auto const buffers = own.get().flusher.of(state_->name);
+    std::vector<CounterBuffer const*> counters;
     std::vector<std::string_view> keys{state_->name};
-    for (auto const& each : buffers) keys.emplace_back(each->record());
+    for (auto const& each : buffers) {
+      auto const* const counter = dynamic_cast<CounterBuffer const*>(each.get());
+      if (counter == nullptr) continue;  // something else is kept under that name
+      counters.push_back(counter);
+      keys.emplace_back(counter->record());
+    }
     auto const reply = core.run(scripts::buffered_counter_read, keys, {}, deadline);
     std::optional<std::int64_t> out;
     try {
@@ -275,10 +281,9 @@ std::int64_t BufferedCounter::value() const {
       throw ShapeError{
           fmt::format("tandem: GET on {}: the text there is no 64-bit number", state_->name)};
     }
-    for (std::size_t at = 0; out && at < buffers.size(); ++at) {
-      auto const& buffer = static_cast<CounterBuffer const&>(*buffers[at]);
-      auto pending = buffer.pending_beside(reply[at + 1].as<std::optional<std::string>>());
-      if (!pending && i == tries) pending = buffer.pending();
+    for (std::size_t at = 0; out && at < counters.size(); ++at) {
+      auto pending = counters[at]->pending_beside(reply[at + 1].as<std::optional<std::string>>());
+      if (!pending && i == tries) pending = counters[at]->pending();
       out = pending ? std::optional{detail::saturating_add(*out, *pending)} : std::nullopt;
     }
     if (out) return *out;

@@ -262,7 +262,7 @@ TEST_F(BufferedCounterFaultsTest, WhatOutlivesItsObjectIsDeliveredWhileTheClient
   auto own = client(server_.url(), "?connect_timeout=50ms");
   server_.kill();
   {
-    BufferedCounter hits{own, "hits", often};
+    BufferedCounter hits{own, "hits", by_hand};
     hits.add(5);
   }
   server_.restart();

@@ -96,6 +96,12 @@ TEST_F(BufferedCounterTest, AsMuchAsFlushAtIsNotKeptWaiting) {
   EXPECT_TRUE(becomes("-150"));
 }
 
+TEST_F(BufferedCounterTest, FlushAtGoesOnWhileFlushesAreUnderWay) {
+  BufferedCounter hits{redis_, "hits", {.flush_interval = 24h, .flush_at = 100}};
+  for (int i = 0; i < 50'000; ++i) hits.add();
+  EXPECT_TRUE(eventually([&] { return hits.pending() < 100; })) << hits.pending();
+}
+
 TEST_F(BufferedCounterTest, AddsAreSharedByItsEndWhoeverEndsFirst) {
   {
     BufferedCounter hits{redis_, "hits", by_hand};

@@ -15,6 +15,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <tandem/buffered_counter.hpp>
 #include <tandem/testing/redis_server.hpp>
 
 #include "support/fault_proxy.hpp"
@@ -337,6 +338,16 @@ TEST_F(StatisticsTest, AllKeysShareASlot) {
                                       ::testing::StartsWith("{statistics:web:latency}:flushed:"),
                                       "statistics:{web}:latency", "statistics:{web}:latency:last",
                                       ::testing::StartsWith("statistics:{web}:latency:flushed:")));
+}
+
+TEST_F(StatisticsTest, CounterOfTheSameNameIsToldThatItsKeyIsTaken) {
+  BufferedCounter same{redis_, "statistics:web:latency", {.flush_interval = 24h}};
+  same.add(1);
+  latency_.add(1);
+  EXPECT_EQ(same.value(), 1);
+  latency_.flush();
+  EXPECT_EQ(support::code_of([&] { (void)same.value(); }), "WRONGTYPE");
+  redis_.command("DEL", "statistics:web:latency");
 }
 
 // ---- What it costs ----

@@ -21,7 +21,7 @@ struct BufferedCounterOptions {
 
   /// For how long what was sent and not answered is sent again. The server remembers for twice as
   /// long what it has applied. From 1 ms to 24 hours; it should be longer than any failure that is
-  /// to be survived.
+  /// to be survived, and many intervals: what was not confirmed is sent again with the next flush.
   std::chrono::milliseconds resend_for{std::chrono::hours{1}};
 };
 

@@ -62,9 +62,9 @@ void Flusher::look_at(std::shared_ptr<Buffer> const& buffer) {
   {
     std::lock_guard const guard{mutex_};
     if (!std::exchange(schedule.known, true)) buffers_.push_back(buffer);
-    buffer->care.fetch_and(~Buffer::asleep);
+    bool const slept = (buffer->care.fetch_and(~Buffer::asleep) & Buffer::asleep) != 0;
     auto const due = buffer->is_urgent ? now : next_tick(now, buffer->terms().interval);
-    schedule.due = std::min(schedule.due, due);
+    schedule.due = slept ? due : std::min(schedule.due, due);
     sooner = schedule.due < next_due_;
     if (sooner) next_due_ = schedule.due;
   }
@@ -92,6 +92,7 @@ void Flusher::retire(std::shared_ptr<Buffer> const& buffer) {
     buffer->schedule.retired = true;
     ++undelivered_;
   }
+  buffer->is_urgent = true;  // nobody is there to flush it before a long interval is over
   look_at(buffer);
 }
 
@@ -231,6 +232,7 @@ void Flusher::take_answer(std::shared_ptr<Buffer> const& buffer, Buffer::Sent co
     return;
   }
   buffer->schedule.told.clear();
+  if (buffer->is_urgent) postpone(*buffer, Deadline::min());  // asked for while this was under way
   bool retired = false;
   {
     std::lock_guard const guard{mutex_};
