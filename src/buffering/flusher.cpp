@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <exception>
-#include <random>
 #include <utility>
 
 #include <fmt/core.h>
+
+#include "core/random_id.hpp"
 
 namespace tandem::detail {
 namespace {
@@ -19,11 +20,6 @@ constexpr std::chrono::seconds look_again_after{1};
 constexpr milliseconds try_again_after{100};
 // What the server refuses it will refuse again for a while.
 constexpr milliseconds ask_again_after{1000};
-
-std::string random_id() {
-  std::random_device random;
-  return fmt::format("{:08x}{:08x}", random(), random());
-}
 
 /// Buffers of one interval are due at the same moments, so that they leave together.
 Deadline next_tick(Deadline now, milliseconds interval) {
