@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <limits>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -29,6 +30,8 @@
 //     so it is tried again only once per period.
 //   - An absent count is made 0 by SET NX inside EXEC, in front of RENAME, which would otherwise
 //     fail there with the rest applied. Nothing read before EXEC has to be still true but :start.
+//   - The history is written in the same transaction, from the count that is just being moved. What
+//     others have moved is taken from :last at the next look, before it is overwritten.
 //   - :start only grows, so a period is never begun twice, by lagging clocks neither: they add to
 //     what is there.
 // For which period: a bare INCRBY is sent while the server's clock is surely in the period of
@@ -54,6 +57,15 @@ seconds checked(std::chrono::milliseconds period) {
         period.count())};
   }
   return whole;
+}
+
+int checked(int keep) {
+  constexpr int most = 100'000;
+  if (keep < 0 || keep > most) {
+    throw std::invalid_argument{fmt::format(
+        "tandem: a rolling counter was told to keep {} periods; accepted is 0 to {}", keep, most)};
+  }
+  return keep;
 }
 
 std::string checked_key(std::string_view context, std::string_view type) {
@@ -120,18 +132,21 @@ ServerError named(ServerError const& fault, std::string_view doing) {
 struct RollingCounter::State {
   Client client;
   seconds period;
-  std::string count_key, start_key, last_key, last_start_key;
+  int keep;
+  std::string count_key, start_key, last_key, last_start_key, history_key;
   /// By since_boot(): while it is less, a bare INCRBY means the same as the transaction. 0: nothing
   /// is known.
   std::atomic<std::chrono::nanoseconds> plain_until{std::chrono::nanoseconds{0}};
 
-  State(Client a_client, std::string key, seconds a_period)
+  State(Client a_client, std::string key, seconds a_period, int a_keep)
       : client{std::move(a_client)},
         period{a_period},
+        keep{a_keep},
         count_key{std::move(key)},
         start_key{count_key + ":start"},
         last_key{count_key + ":last"},
-        last_start_key{count_key + ":pstart"} {}
+        last_start_key{count_key + ":pstart"},
+        history_key{count_key + ":history"} {}
 
   /// What the server said, all of one moment.
   struct Seen {
@@ -153,6 +168,8 @@ struct RollingCounter::State {
   [[nodiscard]] Seen see();
   [[nodiscard]] std::chrono::nanoseconds trusted_until(Seen const& seen, sys_seconds start) const;
 
+  void queue_remembering(Transaction& tx, bool ends) const;
+  void report_refusal(Reply const& remembered) const;
   std::vector<Reply> transact(Deadline deadline, auto body);
   std::int64_t add_plainly(std::int64_t n, Deadline deadline);
   std::int64_t add_in_transaction(std::int64_t n, Deadline deadline);
@@ -233,6 +250,23 @@ std::int64_t RollingCounter::State::add_plainly(std::int64_t n, Deadline deadlin
   return reply.as<std::int64_t>();
 }
 
+/// In front of the RENAMEs, while the period before is still in :last, whoever moved it there; and
+/// where the current one `ends`, that one, too. In full: within EXEC a script cannot be asked for.
+void RollingCounter::State::queue_remembering(Transaction& tx, bool ends) const {
+  auto const source = scripts::rolling_counter_remember.source();
+  if (ends) {
+    tx.queue("EVAL", source, 5, history_key, last_key, last_start_key, count_key, start_key, keep);
+  } else {
+    tx.queue("EVAL", source, 3, history_key, last_key, last_start_key, keep);
+  }
+}
+
+void RollingCounter::State::report_refusal(Reply const& remembered) const {
+  if (remembered.kind() == ReplyKind::integer) return;
+  client.options().report(
+      ServerError{remembered.as<std::string_view>(), "writing the history " + history_key});
+}
+
 std::int64_t RollingCounter::State::add_in_transaction(std::int64_t n, Deadline deadline) {
   Seen seen;
   sys_seconds start;
@@ -241,6 +275,7 @@ std::int64_t RollingCounter::State::add_in_transaction(std::int64_t n, Deadline 
     auto const current = start_of_period(seen.time);
     start = std::max(seen.start.value_or(current),
                      current);  // begun by a clock that leads: counted there
+    if (keep > 0) queue_remembering(tx, seen.start && *seen.start != start);
     if (seen.start != start) {
       if (seen.start) {
         tx.queue("SET", count_key, 0, "NX");
@@ -252,6 +287,7 @@ std::int64_t RollingCounter::State::add_in_transaction(std::int64_t n, Deadline 
     tx.queue("INCRBY", count_key, n);
   });
   plain_until = trusted_until(seen, start);
+  if (keep > 0) report_refusal(replies.front());
   return replies.back().as<std::int64_t>();
 }
 
@@ -287,7 +323,7 @@ void RollingCounter::State::write_missing_start(Deadline deadline) {
 RollingCounter::RollingCounter(Client client, std::string_view context, std::string_view type,
                                RollingCounterOptions options)
     : state_{std::make_shared<State>(std::move(client), checked_key(context, type),
-                                     checked(options.period))} {}
+                                     checked(options.period), checked(options.keep))} {}
 
 std::int64_t RollingCounter::add(std::int64_t n) {
   auto& state = *state_;
@@ -323,6 +359,38 @@ std::optional<RollingCounter::Period> RollingCounter::last() const {
   if (seen.start && *seen.start < current) return Period{*seen.start, seen.count.value_or(0)};
   if (!seen.last_start) return std::nullopt;
   return Period{*seen.last_start, seen.last.value_or(0)};
+}
+
+std::vector<RollingCounter::Period> RollingCounter::history(std::size_t most) const {
+  if (most == 0) return {};
+  auto& state = *state_;
+  auto const reply = state.client.run(
+      scripts::rolling_counter_history,
+      {state.history_key, state.count_key, state.start_key, state.last_key, state.last_start_key},
+      std::min(most, std::size_t{std::numeric_limits<int>::max()}));
+  auto const seen = state.decode(reply, since_boot());
+  auto const current = state.start_of_period(seen.time);
+  auto before = std::max(seen.start.value_or(current), current);  // all that is told began earlier
+  std::vector<Period> out;
+  auto const tell = [&](sys_seconds start, std::int64_t count) {
+    if (start >= before || out.size() == most) return;
+    out.push_back({start, count});
+    before = start;
+  };
+  if (seen.start) tell(*seen.start, seen.count.value_or(0));
+  if (seen.last_start) tell(*seen.last_start, seen.last.value_or(0));
+  auto const kept = reply[6].as<std::vector<std::string_view>>();
+  for (auto entry = kept.rbegin(); entry != kept.rend(); ++entry) {
+    auto const space = std::min(entry->find(' '), entry->size());
+    auto const start = from_text(entry->substr(0, space));
+    auto const count = to_count(entry->substr(std::min(space + 1, entry->size())));
+    if (!start || !count) {
+      throw CodecError{fmt::format(
+          "tandem: {}: an entry there is none like \"2026-11-23T06:00:00 42\"", state.history_key)};
+    }
+    tell(*start, *count);
+  }
+  return out;
 }
 
 }  // namespace tandem

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include <tandem/client.hpp>
 
@@ -16,6 +18,10 @@ struct RollingCounterOptions {
   /// UTC: hours on the hour. All who use the same keys must use the same one; the classic Python
   /// function uses hours.
   std::chrono::milliseconds period{std::chrono::hours{1}};
+
+  /// How many periods that have ended are kept for `history` by adds through this object; 0: none
+  /// but the one before, which is always there. Up to 100,000.
+  int keep = 0;
 };
 
 /// A count per hour (or any period), and the one of the period before.
@@ -33,8 +39,10 @@ struct RollingCounterOptions {
 /// The classic Python function `update_stats` may work on the same keys at the same time:
 /// docs/counters.md.
 ///
-/// Not promised: what became of an add that throws InDoubt, as with `Counter`. Counts older than
-/// the period before: they are overwritten. Periods where others move the count too early: a Python
+/// Not promised: what became of an add that throws InDoubt, as with `Counter`. Without `keep`,
+/// counts older than the period before: they are overwritten. With it, those of a period that
+/// others who keep none (the Python function) have moved and moved on from, without an add through
+/// an object that keeps in between. Periods where others move the count too early: a Python
 /// whose clock leads begins the hour for everybody. The right period for up to a minute after the
 /// server's clock was set forward, or an older data set loaded.
 ///
@@ -42,21 +50,25 @@ struct RollingCounterOptions {
 ///          string `stats:<context>:<type>:start`   its period's start, ISO 8601 UTC text
 ///          string `stats:<context>:<type>:last`    the count before
 ///          string `stats:<context>:<type>:pstart`  its period's start
-///          A start looks like 2026-11-23T06:00:00. None of the four expires by itself. A Redis
+///          zset   `stats:<context>:<type>:history` with `keep`: of each period "start count", by
+///                                                  the digits of its start
+///          A start looks like 2026-11-23T06:00:00. None of them expires by itself. A Redis
 ///          Cluster needs a hash tag in one of the names: "{web}".
 ///          Stored layout since 0.1; changing it breaks running processes of older versions.
 /// Cost:    add: 1 command, INCRBY, and 1 round trip. 2 round trips (WATCH and a look; MULTI ...
 ///          EXEC) for the first add, the first after each change of period, fault or full minute,
 ///          and each try again when somebody else wrote :start between the two; 3 when INCRBY found
 ///          no count. 1 more for the first MULTI of a connection, and when the server has forgotten
-///          the script. current, last: 1 command (a script), 1 round trip.
-/// Errors:  std::invalid_argument for an empty context or type, or such a period. Unreachable;
+///          the script. current, last, history: 1 command (a script), 1 round trip. `keep`
+///          adds a script (EVAL) to the transactions, and no round trip.
+/// Errors:  std::invalid_argument for an empty context or type, such a period or keep. Unreachable;
 ///          InDoubt; ServerError (WRONGTYPE, an overflow, OOM, READONLY ...); Conflict; CodecError
 ///          naming the key when a start or a count that is read is no such text. After any but
-///          InDoubt the add was not applied.
+///          InDoubt the add was not applied. Where the history cannot be written (another type on
+///          its key) the add is, and Options::on_error is told.
 /// Threads: safe from several; copies are cheap, share what is known of the period, and are the
 ///          same counter.
-/// Source:  src/rolling_counter.cpp; src/lua/rolling_counter/read.lua.
+/// Source:  src/rolling_counter.cpp; src/lua/rolling_counter/.
 ///
 /// See examples/rolling_counter.cpp.
 class RollingCounter {
@@ -83,6 +95,10 @@ class RollingCounter {
   /// The latest period before `current()` in which something was added; empty when there is none.
   /// It need not be the one right before: `start` tells.
   [[nodiscard]] std::optional<Period> last() const;
+
+  /// The latest periods before `current()` in which something was added, `most` at most, the newest
+  /// first; the first is `last()`. Which are there: RollingCounterOptions::keep, of those who add.
+  [[nodiscard]] std::vector<Period> history(std::size_t most) const;
 
  private:
   struct State;

@@ -62,7 +62,7 @@ class RollingCounterProcessesTest : public ::testing::Test {
   /// What update_stats.py does, with ours.
   std::string count_until_stopped(std::string const& name) {
     Client redis{server_.url()};
-    RollingCounter counter{redis, "web", "sales"};
+    RollingCounter counter{redis, "web", "sales", {.keep = keep_}};
     std::int64_t total = 0;
     for (bool stop = false; !stop;) {
       for (std::int64_t value : {1, 2, 3}) {
@@ -101,9 +101,21 @@ class RollingCounterProcessesTest : public ::testing::Test {
     auto const now = std::stoll(get(""));
     EXPECT_GT(before, 0);
     EXPECT_GT(now, 0);
+    EXPECT_EQ(before + now, sum_of_acknowledged());
+  }
+
+  /// The current count, and those of all periods before.
+  std::int64_t counted() {
+    RollingCounter const counter{redis_, "web", "sales"};
+    auto sum = counter.current().count;
+    for (auto const& period : counter.history(100)) sum += period.count;
+    return sum;
+  }
+
+  std::int64_t sum_of_acknowledged() {
     std::int64_t sum = 0;
     for (auto const& [name, total] : acknowledged()) sum += total;
-    EXPECT_EQ(before + now, sum);
+    return sum;
   }
 
   std::map<std::string, std::int64_t> acknowledged() {
@@ -123,6 +135,7 @@ class RollingCounterProcessesTest : public ::testing::Test {
   support::ShiftedClock clock_{};
   testing::RedisServer server_{};
   Client redis_{server_.url()};
+  int keep_ = 0;
   std::map<std::string, std::unique_ptr<Forked>> workers_{};
 };
 
@@ -159,6 +172,34 @@ TEST_F(RollingCounterProcessesTest, ClassicPythonFunctionAnHourBehindAddsToTheHo
   start_python("an hour behind", -1h);
   change_the_hour(1s);
   expect_that_the_count_moved_once_and_nothing_is_lost();
+}
+
+TEST_F(RollingCounterProcessesTest, HistoryHasWhatSixteenProcessesCountedAndEachPeriodOnce) {
+  keep_ = 10;
+  begin(700ms);
+  for (int i = 0; i < 16; ++i) start_ours("ours " + std::to_string(i));
+  change_the_hour(1s);
+  expect_that_the_count_moved_once_and_nothing_is_lost();
+  EXPECT_EQ(
+      redis_.command("ZRANGE", "stats:web:sales:history", 0, -1).as<std::vector<std::string>>(),
+      std::vector<std::string>{"2026-11-23T06:00:00 " + get(":last")});
+  EXPECT_EQ(counted(), sum_of_acknowledged());
+}
+
+TEST_F(RollingCounterProcessesTest, HistoryLosesNothingBesideAPythonThatIsADayAhead) {
+  keep_ = 10;
+  begin(1s);
+  RollingCounter{redis_, "web", "sales"}.add(0);  // six has begun
+  start_ours("one");
+  start_ours("two");
+  start_python("a day ahead", 24h);
+  ASSERT_TRUE(support::eventually([&] { return get(":start") == "2026-11-24T06:00:00"; }));
+  // Before the Python moves on once more: a look, as there is one in each minute and period.
+  RollingCounter{redis_, "web", "sales", {.keep = keep_}}.add(0);
+  change_the_hour(1s);
+  EXPECT_EQ(get(":start"), "2026-11-24T07:00:00");
+  EXPECT_EQ(counted(), sum_of_acknowledged());
+  EXPECT_EQ(redis_.command("ZCARD", "stats:web:sales:history").as<int>() >= 1, true);
 }
 
 }  // namespace
