@@ -20,8 +20,9 @@ struct Owner {
   std::optional<std::chrono::system_clock::time_point>
       since{};  ///< by the server's clock; none for a stranger's
   std::optional<std::chrono::milliseconds>
-      lease_left{};         ///< none: a stranger's lock that never expires
-  std::size_t waiters = 0;  ///< in its queue; of `Lock`, of each process the first of those who wait
+      lease_left{};  ///< none: a stranger's lock that never expires
+  std::size_t waiters =
+      0;  ///< in its queue; of `Lock`, of each process the first of those who wait
 };
 
 /// Who waits for a lock. Of `Lock` the first waiting thread of a client, for all of them.

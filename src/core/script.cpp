@@ -6,8 +6,7 @@
 
 namespace tandem {
 
-Script::Script(std::string_view source)
-    : source_{source}, repeatable_{says_that_it_is(source)} {
+Script::Script(std::string_view source) : source_{source}, repeatable_{says_that_it_is(source)} {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
   if (EVP_Digest(source.data(), source.size(), digest, &size, EVP_sha1(), nullptr) != 1 ||

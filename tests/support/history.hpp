@@ -32,9 +32,9 @@ struct PastHold {
   bool shared = false;
 
   [[nodiscard]] std::string text() const {
-    return "[lock " + std::to_string(lock) + (shared ? " shared" : "") + " pid " + std::to_string(pid) + " fence " +
-           std::to_string(fence) + " from " + std::to_string(entered) + " to " +
-           std::to_string(ended) + " (" + how + ")]";
+    return "[lock " + std::to_string(lock) + (shared ? " shared" : "") + " pid " +
+           std::to_string(pid) + " fence " + std::to_string(fence) + " from " +
+           std::to_string(entered) + " to " + std::to_string(ended) + " (" + how + ")]";
   }
 };
 
