@@ -142,6 +142,20 @@ TEST_F(StatisticsFaultsTest, UserWhoMayNotIsToldSoAndNothingIsHalfDone) {
   expect(1, 2);
 }
 
+TEST_F(StatisticsFaultsTest, WhatMayNotExpireIsMergedOnceAllTheSame) {
+  redis_.command("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-pexpire");
+  auto options = Options::from_url(server_.url() + "?command_timeout=20s");
+  options.user = "app";
+  options.password = "pw";
+  Statistics own{Client{options}, "web", "latency", by_hand};
+  own.add(2);
+  EXPECT_EQ(code_of([&] { own.flush(); }), "none");
+  EXPECT_EQ(own.pending(), 0);
+  own.add(2);
+  own.flush();
+  expect(2, 4);
+}
+
 TEST_F(StatisticsFaultsTest, FullServerGetsItLater) {
   Statistics own{client(server_.url()), "web", "latency", by_hand};
   redis_.command("CONFIG", "SET", "maxmemory", 1);
