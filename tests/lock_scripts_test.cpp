@@ -11,13 +11,14 @@
 #include <gtest/gtest.h>
 
 #include "scripts.hpp"
+#include "support/ears.hpp"
 #include "support/lock_scene.hpp"
-#include "support/wire.hpp"
 
 namespace tandem {
 namespace {
 
 using namespace std::chrono_literals;
+using support::Ears;
 using support::eventually;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
@@ -35,19 +36,6 @@ class LockScriptsTest : public ::testing::Test {
     std::uint64_t last_fence = 0;
   };
   enum class Join { no, yes };
-
-  /// Somebody who hears what is said to the tokens a/..., b/... of that letter.
-  class Ears {
-   public:
-    Ears(testing::RedisServer const& server, std::string const& letter) : wire_{server} {
-      EXPECT_THAT(wire_("SUBSCRIBE tandem:" + letter), HasSubstr("subscribe"));
-    }
-    [[nodiscard]] std::string heard() const { return wire_.receive(); }
-    [[nodiscard]] bool heard_nothing() const { return wire_.receive(0ms).empty(); }
-
-   private:
-    support::Wire wire_;
-  };
 
   Answer acquire(std::string const& token, Join join = Join::no,
                  std::chrono::milliseconds lease = 10s) {

@@ -10,14 +10,14 @@
 #include <gtest/gtest.h>
 
 #include "scripts.hpp"
+#include "support/ears.hpp"
 #include "support/lock_scene.hpp"
-#include "support/wire.hpp"
 
 namespace tandem {
 namespace {
 
 using namespace std::chrono_literals;
-using support::eventually;
+using support::Ears;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -35,19 +35,6 @@ class MultiLockScriptsTest : public ::testing::Test {
     int which = 0;
   };
   enum class Join { no, yes };
-
-  /// Somebody who hears what is said to the tokens a/..., b/... of that letter.
-  class Ears {
-   public:
-    Ears(testing::RedisServer const& server, std::string const& letter) : wire_{server} {
-      EXPECT_THAT(wire_("SUBSCRIBE tandem:" + letter), HasSubstr("subscribe"));
-    }
-    [[nodiscard]] std::string heard() const { return wire_.receive(); }
-    [[nodiscard]] bool heard_nothing() const { return wire_.receive(0ms).empty(); }
-
-   private:
-    support::Wire wire_;
-  };
 
   template <class... Words>
   Reply run(Script const& script, std::vector<std::string> const& keys, Words const&... arguments) {

@@ -9,13 +9,14 @@
 #include <gtest/gtest.h>
 
 #include "scripts.hpp"
+#include "support/ears.hpp"
 #include "support/lock_scene.hpp"
-#include "support/wire.hpp"
 
 namespace tandem {
 namespace {
 
 using namespace std::chrono_literals;
+using support::Ears;
 using support::eventually;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
@@ -39,18 +40,6 @@ class PermitsScriptsTest : public ::testing::Test {
     std::chrono::milliseconds lease = 10s;
     std::chrono::milliseconds ahead = 0ms;
     int limit = 0;
-  };
-
-  /// A process that hears what is said to it.
-  class Ears {
-   public:
-    Ears(testing::RedisServer const& server, std::string const& client) : wire_{server} {
-      EXPECT_THAT(wire_("SUBSCRIBE tandem:" + client), HasSubstr("subscribe"));
-    }
-    [[nodiscard]] std::string heard() const { return wire_.receive(); }
-
-   private:
-    support::Wire wire_;
   };
 
   Answer acquire(std::string const& token, How const& how) {
