@@ -282,7 +282,7 @@ std::shared_ptr<Lease> Acquisition::settle(Waiter& waiter, Place& place,
 std::shared_ptr<Lease> Acquisition::wait(Deadline deadline, std::stop_token const& stop) {
   if (auto lease = site_->take_idle(steady_clock::now())) return lease;
   Waiter waiter{one_of_them(0)};  // as above
-  DeadlockCheck deadlock{core_, agent_, waiter, terms_};
+  DeadlockCheck deadlock{core_, agent_, waiter, terms_, deadline};
   Wait const wait{waiter, deadlock, deadline, stop};
   auto entry = enter(&waiter);
   if (entry.as == Site::Entry::As::holder) return entry.lease;
@@ -338,12 +338,13 @@ std::shared_ptr<Lease> Acquisition::stand_in_line(Wait const& wait, bool& first)
         break;
       case Waiter::Woken::to_check:
         try {
-          wait.deadlock.look(wait.deadline);
+          wait.deadlock.look();
         } catch (Deadlock const&) {
           if (site_->leave_line(waiter)) throw;
         }
         break;
       default:
+        wait.deadlock.take_back();
         if (site_->leave_line(waiter)) return nullptr;
         // Too late to give up: it is its turn, and it has what it waited for or passes it on.
         first = !(waiter.wait(Deadline::max(), {}) == Waiter::Woken::passed);
@@ -385,12 +386,13 @@ std::shared_ptr<Lease> Acquisition::go_to_server(Wait const& wait) {
           agent_.look(waiter, answer.owners);
           break;
         case Waiter::Woken::to_check:
-          wait.deadlock.look(wait.deadline);
+          wait.deadlock.look();
           break;
         case Waiter::Woken::by_refusal:
           throw *waiter.refusal();
         case Waiter::Woken::by_deadline:
         case Waiter::Woken::by_stop:
+          wait.deadlock.take_back();
           return nullptr;
         default:
           asks = true;

@@ -196,16 +196,22 @@ std::vector<LockAgent::Held> LockAgent::held_by(std::uint64_t thread) {
 
 std::string LockAgent::fresh_wait() { return fmt::format("{}.{}", id_, ++count_); }
 
-void LockAgent::tell_when_to_check(std::string const& wait, Waiter& waiter) {
+void LockAgent::tell_when_to_check(std::string const& wait, std::string_view field,
+                                   Waiter& waiter) {
   std::lock_guard const guard{mutex_};
   waits_.insert_or_assign(wait, &waiter);
+  std::erase_if(to_be_taken_back_, [&](Said const& each) { return each.field == field; });
 }
 
-void LockAgent::wait_is_over(std::string const& wait, std::string key, std::string field) {
+void LockAgent::wait_is_over(std::string const& wait) {
+  std::lock_guard const guard{mutex_};
+  waits_.erase(wait);
+}
+
+void LockAgent::take_back_later(std::string key, std::string field, Deadline until) {
   {
     std::lock_guard const guard{mutex_};
-    waits_.erase(wait);
-    taken_back_.emplace_back(std::move(key), std::move(field));
+    to_be_taken_back_.push_back({std::move(key), std::move(field), until});
   }
   events_.wake();
 }
@@ -249,6 +255,7 @@ void LockAgent::on_subscribed() {
     for (auto const& [token, waiter] : waiters_) waiter->ask_now();
   }
   returns_.on_subscribed();
+  take_back_waits(steady_clock::now());
 }
 
 void LockAgent::on_refused(ServerError const& error) {
@@ -338,7 +345,7 @@ Deadline LockAgent::on_time(Deadline now) {
   look_after_holders(now);
   give_up_idle(now);
   returns_.serve(now);
-  take_back_waits();
+  take_back_waits(now);
 
   std::lock_guard const guard{mutex_};
   next_due_ = std::min(renewals_.next(), returns_.next());
@@ -424,17 +431,22 @@ bool LockAgent::track(LockKeys const& keys, std::string token) {
   return true;
 }
 
-/// Where the server is away it forgets them by itself.
-void LockAgent::take_back_waits() {
-  std::vector<std::pair<std::string, std::string>> over;
+void LockAgent::take_back_waits(Deadline now) {
+  std::vector<Said> over;
   {
     std::lock_guard const guard{mutex_};
-    over.swap(taken_back_);
+    over.swap(to_be_taken_back_);
   }
-  for (auto const& [key, field] : over) {
+  for (auto& each : over) {
+    if (each.until <= now) continue;
     CommandBuffer forget;
-    forget.add(std::initializer_list<Argument>{"HDEL", key, field});
-    (void)events_.send(forget, nullptr);
+    forget.add(std::initializer_list<Argument>{"HDEL", each.key, each.field});
+    auto const done = [this, each](ReplyView const* reply) {
+      if (reply != nullptr) return;
+      std::lock_guard const guard{mutex_};
+      to_be_taken_back_.push_back(each);
+    };
+    if (!events_.send(forget, done)) done(nullptr);
   }
 }
 

@@ -90,9 +90,11 @@ class LockAgent final : public EventListener {
   [[nodiscard]] std::string const& id() const noexcept { return id_; }
   /// Names a wait; to be told by others when it should look for a deadlock.
   [[nodiscard]] std::string fresh_wait();
-  void tell_when_to_check(std::string const& wait, Waiter& waiter);
-  /// Takes back what was said of it, in the background: `field` of the hash `key`.
-  void wait_is_over(std::string const& wait, std::string key, std::string field);
+  /// What was said of an earlier wait, in that field, need not be taken back any more.
+  void tell_when_to_check(std::string const& wait, std::string_view field, Waiter& waiter);
+  void wait_is_over(std::string const& wait);
+  /// In the background: `field` of the hash `key`, which is forgotten at `until` anyway.
+  void take_back_later(std::string key, std::string field, Deadline until);
 
   [[nodiscard]] LockRenewals& renewals() noexcept { return renewals_; }
   /// Starts the event thread for it.
@@ -106,6 +108,13 @@ class LockAgent final : public EventListener {
     std::shared_ptr<LockKeys const> keys;
     int pid;
     std::string start;
+  };
+
+  /// What somebody said of its wait.
+  struct Said {
+    std::string key;
+    std::string field;
+    Deadline until;  // then it is forgotten
   };
 
   struct Lingering {
@@ -128,7 +137,7 @@ class LockAgent final : public EventListener {
   /// Nobody of it, where no waiter wants it any more.
   void unwatch(std::string const& lock);
   void look_after_holders(Deadline now);
-  void take_back_waits();
+  void take_back_waits(Deadline now);
   void give_up(Site& site);
   void give_up_idle(Deadline now);
   void give_back_idle(Lease& lease);
@@ -159,7 +168,7 @@ class LockAgent final : public EventListener {
   // By the holder's token and the lock.
   std::map<std::pair<std::string, std::string>, Watched> watched_{};
   std::unordered_map<std::string, Waiter*> waits_{};  // those that may be part of a deadlock
-  std::vector<std::pair<std::string, std::string>> taken_back_{};  // keys and fields of others
+  std::vector<Said> to_be_taken_back_{};
   std::vector<Lingering> lingering_{};
   Deadline next_due_ = Deadline::max();  // what on_time answered last
 

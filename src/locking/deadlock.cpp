@@ -23,6 +23,8 @@ constexpr milliseconds second_look{100};
 constexpr seconds longest_pause{16};
 // A stop request waits for it.
 constexpr milliseconds longest_look{200};
+// Taking back what was said may outlive the deadline by so much.
+constexpr milliseconds to_take_back{20};
 // What a process that died has said is forgotten after this.
 constexpr seconds remembered{60};
 // Of those who wait for one another; where there are more, no deadlock is found.
@@ -313,19 +315,36 @@ std::optional<DeadlockCheck::Circle> DeadlockCheck::Picture::circle_of(std::stri
   return out;
 }
 
-DeadlockCheck::DeadlockCheck(Core& core, LockAgent& agent, Waiter& waiter, LockTerms const& terms)
+DeadlockCheck::DeadlockCheck(Core& core, LockAgent& agent, Waiter& waiter, LockTerms const& terms,
+                             Deadline deadline)
     : core_{core},
       agent_{agent},
       waiter_{waiter},
       needs_{terms.needs()},
       after_{terms.deadlock_after},
+      deadline_{deadline},
       thread_{std::to_string(this_thread_number())},
       pause_{after_} {
   if (pause_.count() > 0) waiter_.check_at(steady_clock::now() + pause_);
 }
 
-DeadlockCheck::~DeadlockCheck() {
-  if (!id_.empty()) agent_.wait_is_over(id_, key_of(agent_.id()), thread_);
+DeadlockCheck::~DeadlockCheck() { take_back(); }
+
+void DeadlockCheck::take_back() noexcept try {
+  if (id_.empty()) return;
+  agent_.wait_is_over(std::exchange(id_, {}));
+  auto const now = steady_clock::now();
+  auto const key = key_of(agent_.id());
+  try {
+    CommandBuffer forget;
+    forget.add(std::initializer_list<Argument>{"HDEL", key, thread_});
+    (void)core_.ask(forget, std::max(now + to_take_back, std::min(deadline_, now + longest_look)),
+                    Repeat::safe);
+  } catch (Error const&) {
+    agent_.take_back_later(key, thread_, now + remembered);
+  }
+} catch (std::exception const&) {
+  // No memory: the server forgets it by itself.
 }
 
 void DeadlockCheck::turn(std::string_view token, std::span<std::string_view const> held) {
@@ -338,18 +357,22 @@ void DeadlockCheck::turn(std::string_view token, std::span<std::string_view cons
   waiter_.check_at(steady_clock::now() + pause_);
 }
 
-void DeadlockCheck::look(Deadline deadline) {
+void DeadlockCheck::look() {
   auto held = agent_.held_by(this_thread_number());
   held.insert(held.end(), so_far_.begin(), so_far_.end());
   if (held.empty())
     return;  // nobody can be waiting for this thread, which is not going to hold more
-  auto const until = std::min(deadline, steady_clock::now() + longest_look);
+  auto const until = std::min(deadline_, steady_clock::now() + longest_look);
   try {
     publish(held, until);
     auto const circle = Picture{core_, until}.circle_of(agent_.id(), id_);
     auto const signature = circle ? circle->signature() : std::string{};
     bool const real = circle && signature == seen_;
-    if (real && circle->victim().id == id_) throw Deadlock{circle->in_words()};
+    if (real && circle->victim().id == id_) {
+      take_back();
+      waiter_.check_at(steady_clock::now() + after_);  // it may be too late to give up
+      throw Deadlock{circle->in_words()};
+    }
     if (real) {
       CommandBuffer tell;
       tell.add(std::initializer_list<Argument>{"PUBLISH", "tandem:" + circle->victim().client,
@@ -371,7 +394,7 @@ void DeadlockCheck::publish(std::vector<LockAgent::Held> const& held, Deadline u
   if (id_.empty()) {
     id_ = agent_.fresh_wait();
     agent_.start();
-    agent_.tell_when_to_check(id_, waiter_);
+    agent_.tell_when_to_check(id_, thread_, waiter_);
   }
   auto const record = record_of(id_, waiter_.keys(), needs_, held);
   auto const key = key_of(agent_.id());

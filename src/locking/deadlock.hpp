@@ -27,13 +27,16 @@ namespace tandem::detail {
 ///
 /// Shape:   hash `tandem:waits:<client>`, a field for each such thread of a client; expires.
 /// Cost:    nothing before `deadlock_after`, or for a thread that holds nothing. Then 2 commands, and
-///          2 for each member that is met; again after 2 s, 4 s, ... 16 s.
+///          2 for each member that is met; again after 2 s, 4 s, ... 16 s. At the end of such a wait
+///          1 round trip, in which it takes back what it said.
 /// Source:  Coffman, Elphick, Shoshani, "System Deadlocks", 1971 (the graph); Holt, "Some Deadlock
 ///          Properties of Computer Systems", 1972 (its reduction); Obermarck, "Distributed Deadlock
 ///          Detection Algorithm", 1982 (one victim by the order of names).
 class DeadlockCheck {
  public:
-  DeadlockCheck(Core& core, LockAgent& agent, Waiter& waiter, LockTerms const& terms);
+  /// Of a wait that is to end at `deadline`.
+  DeadlockCheck(Core& core, LockAgent& agent, Waiter& waiter, LockTerms const& terms,
+                Deadline deadline);
   ~DeadlockCheck();
   DeadlockCheck(DeadlockCheck const&) = delete;
   DeadlockCheck& operator=(DeadlockCheck const&) = delete;
@@ -41,9 +44,12 @@ class DeadlockCheck {
   /// Of several locks: it waits for the next one now, and holds these as `token` meanwhile.
   void turn(std::string_view token, std::span<std::string_view const> held);
 
-  /// Called when it is time; takes 200 ms at most, and no longer than to `deadline`. Throws Deadlock
+  /// Called when it is time; takes 200 ms at most, and no longer than to the deadline. Throws Deadlock
   /// where this thread is the one to give up.
-  void look(Deadline deadline);
+  void look();
+  /// Called before the thread gives up its wait. Who looks must not believe of one that goes on, or
+  /// is stopped outside of its wait, that it waits.
+  void take_back() noexcept;
 
  private:
   struct Circle;
@@ -56,6 +62,7 @@ class DeadlockCheck {
   Waiter& waiter_;
   LockTerms::Needs const needs_;
   std::chrono::milliseconds const after_;
+  Deadline const deadline_;
   std::string const thread_;  // this one, among those of its client
   std::string id_{};          // of this wait; empty before it is published
   std::vector<LockAgent::Held> so_far_{};

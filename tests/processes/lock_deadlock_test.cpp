@@ -16,6 +16,7 @@
 #include <tandem/semaphore.hpp>
 #include <tandem/shared_lock.hpp>
 
+#include "support/fault_proxy.hpp"
 #include "support/forked.hpp"
 #include "support/lock_scene.hpp"
 #include "support/shared_memory.hpp"
@@ -33,6 +34,9 @@ using ::testing::HasSubstr;
 class LockDeadlockTest : public ::testing::Test {
  protected:
   static std::string name(int i) { return "fork " + std::to_string(i); }
+
+  /// How many clients say on the server of some thread that it waits.
+  std::size_t said_of_waits() { return scene_.redis("KEYS", "tandem:waits:*").size(); }
 
   /// Takes `own`, waits until all `count` have theirs, then takes the next one's. What it was told.
   static std::string dine(Client const& client, std::atomic<int>& seated, int own, int count) {
@@ -314,7 +318,7 @@ TEST_F(LockDeadlockTest, PermitOfSomebodyWhoGoesOnIsWaitedFor) {
   std::jthread leaves{[&] {
     scene_.await_waiters("slots", 1);
     // They have looked, and looked again.
-    EXPECT_TRUE(eventually([&] { return scene_.redis("KEYS", "tandem:waits:*").size() == 2U; }));
+    EXPECT_TRUE(eventually([&] { return said_of_waits() == 2U; }));
     std::this_thread::sleep_for(500ms);  // a wait that goes on is the condition
     free.reset();
   }};
@@ -359,7 +363,7 @@ TEST_F(LockDeadlockTest, LongWaitIsNoDeadlock) {
     got = true;
   }};
   // It has looked, and looked again.
-  EXPECT_TRUE(eventually([&] { return scene_.redis("KEYS", "tandem:waits:*").size() == 1U; }));
+  EXPECT_TRUE(eventually([&] { return said_of_waits() == 1U; }));
   std::this_thread::sleep_for(300ms);  // a wait that goes on is the condition
   EXPECT_FALSE(got);
   hold.reset();
@@ -370,7 +374,7 @@ TEST_F(LockDeadlockTest, WaitWithoutHoldingAnythingSaysNothing) {
   auto const hold = Lock{scene_.client(), "a"}.acquire();
   Lock const other{scene_.client(), "a", {.deadlock_after = 10ms}};
   EXPECT_FALSE(other.try_acquire_for(200ms));
-  EXPECT_EQ(scene_.redis("KEYS", "tandem:waits:*").size(), 0U);
+  EXPECT_EQ(said_of_waits(), 0U);
 }
 
 TEST_F(LockDeadlockTest, WhatWasSaidIsTakenBackWhenTheWaitIsOver) {
@@ -378,7 +382,25 @@ TEST_F(LockDeadlockTest, WhatWasSaidIsTakenBackWhenTheWaitIsOver) {
   auto const hold = Lock{scene_.client(), "a"}.acquire();
   auto const mine = Lock{client, "b"}.acquire();
   EXPECT_FALSE((Lock{client, "a", {.deadlock_after = 10ms}}.try_acquire_for(200ms)));
-  EXPECT_TRUE(eventually([&] { return scene_.redis("KEYS", "tandem:waits:*").size() == 0U; }));
+  EXPECT_EQ(said_of_waits(), 0U);
+}
+
+TEST_F(LockDeadlockTest, WhatWasSaidIsTakenBackAlsoWhenTheServerWasOutOfReach) {
+  support::FaultProxy way{scene_.server};
+  Client const client{way.url()};
+  auto const hold = Lock{scene_.client(), "a"}.acquire();
+  auto const mine = Lock{client, "b"}.acquire();
+  // That of the thread, and that of the background.
+  for (int i = 0; i < 2; ++i) way.next("HDEL", support::FaultProxy::Fault::cut_before_request);
+  std::jthread out_of_reach{[&] {
+    EXPECT_TRUE(eventually([&] { return said_of_waits() == 1U; }));
+    way.refuse(true);
+  }};
+  EXPECT_FALSE((Lock{client, "a", {.deadlock_after = 10ms}}.try_acquire_for(500ms)));
+  out_of_reach.join();
+  EXPECT_EQ(said_of_waits(), 1U);
+  way.refuse(false);
+  EXPECT_TRUE(eventually([&] { return said_of_waits() == 0U; }));
 }
 
 TEST_F(LockDeadlockTest, LookingForACircleDoesNotOutliveTheDeadlineOfTheCall) {

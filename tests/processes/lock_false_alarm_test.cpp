@@ -11,11 +11,13 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include <tandem/lock.hpp>
+#include <tandem/multi_lock.hpp>
 #include <tandem/recursive_lock.hpp>
 #include <tandem/semaphore.hpp>
 #include <tandem/shared_lock.hpp>
@@ -42,9 +44,15 @@ constexpr long long an_hour_of_looks = 3600;
 constexpr std::size_t workers = 4, threads = 4;
 static_assert(workers * threads <= Referee::most_threads);
 
-// The things to be had.
-enum Thing : std::size_t { lock_a, lock_b, recursive, shared_a, shared_b, slots, things };
+// The things to be had, and ways to have two of them at once.
+enum Thing : std::size_t { lock_a, lock_b, recursive, shared_a, shared_b, slots, both, things };
 constexpr unsigned permits = 2;
+
+Referee::Things parts_of(std::size_t thing) {
+  Referee::Things out;
+  if (thing == both) return out.set(lock_a).set(lock_b);
+  return out.set(thing);
+}
 constexpr std::size_t most_held = 4;
 
 struct Board {
@@ -64,12 +72,16 @@ class Things {
  public:
   explicit Things(Client const& client)
       : locks_{{client, "lock_a", lock_options}, {client, "lock_b", lock_options}},
+        both_{client, {"lock_a", "lock_b"}, {.lease = lease, .deadlock_after = look_after}},
         recursive_{client, "recursive", lock_options},
         shared_{{client, "shared_a", shared_options}, {client, "shared_b", shared_options}},
         slots_{client, "slots", permits, {.lease = lease, .deadlock_after = look_after}} {}
 
-  [[nodiscard]] Hold acquire(std::size_t thing, bool shares) const {
+  using AnyHold = std::variant<Hold, MultiHold>;
+  [[nodiscard]] AnyHold acquire(std::size_t thing, bool shares) const {
     switch (thing) {
+      case both:
+        return both_.acquire();
       case lock_a:
       case lock_b:
         return locks_[thing - lock_a].acquire();
@@ -107,6 +119,7 @@ class Things {
   static constexpr SharedLockOptions shared_options{.lease = lease, .deadlock_after = look_after};
 
   std::vector<Lock> locks_;
+  MultiLock both_;
   RecursiveLock recursive_;
   std::vector<SharedLock> shared_;
   Semaphore slots_;
@@ -117,22 +130,23 @@ void play(Board& board, Things const& all, std::size_t me) {
   std::minstd_rand random{std::random_device{}()};
   struct Held {
     std::size_t thing;
-    Hold hold;
+    Things::AnyHold hold;
   };
   std::vector<Held> held;
   auto const give_one_back = [&] {
     if (held.empty()) return;
     std::swap(held[random() % held.size()], held.back());
-    board.referee.gives_back(me, held.back().thing);
+    board.referee.gives_back(me, parts_of(held.back().thing));
     held.pop_back();
   };
   while (!board.over) {
     auto const thing = random() % things;
-    bool const is_mine = std::any_of(held.begin(), held.end(),
-                                     [&](auto const& each) { return each.thing == thing; });
+    bool const is_mine = std::any_of(held.begin(), held.end(), [&](auto const& each) {
+      return (parts_of(each.thing) & parts_of(thing)).any();
+    });
     if (is_mine) {
       if (thing == recursive) (void)all.acquire(recursive, false);  // waits for nobody
-    } else if (held.size() < most_held && board.referee.lets_want(me, thing)) {
+    } else if (held.size() < most_held && board.referee.lets_want(me, parts_of(thing))) {
       try {
         auto hold = all.acquire(thing, random() % 3 != 0);
         board.referee.got(me);

@@ -1,11 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bitset>
 #include <cerrno>
 #include <cstddef>
 #include <mutex>
-#include <optional>
 
 #include <pthread.h>
 
@@ -15,6 +15,7 @@ namespace tandem::support {
 /// have some of them wait for one another in a circle.
 ///
 /// Who wants something waits for all who hold it; of what several may hold at a time, for any of them.
+/// Who wants several things at once gets them one after the other, and may hold any of them meanwhile.
 /// Each says what it wants before it asks for it, what it got before it wants more, and what it gives
 /// back before it does. So of whoever waits is known for what, and what it holds, and nobody else is
 /// thought to hold it: who is let want is never part of a circle.
@@ -24,6 +25,7 @@ namespace tandem::support {
 class Referee {
  public:
   static constexpr std::size_t most_threads = 16, most_things = 8;
+  using Things = std::bitset<most_things>;
 
   Referee() {
     pthread_mutexattr_t attributes;
@@ -37,10 +39,10 @@ class Referee {
   /// So many may hold `thing` at a time, and whoever wants it needs one of them to go on.
   void set_permits(std::size_t thing, std::size_t count) { permits_[thing] = count; }
 
-  /// Whether `thread`, which does not hold it, may want `thing`; then it does.
-  [[nodiscard]] bool lets_want(std::size_t thread, std::size_t thing) {
+  /// Whether `thread`, which holds none of them, may want `things`; then it does.
+  [[nodiscard]] bool lets_want(std::size_t thread, Things things) {
     std::lock_guard const guard{mutex_};
-    threads_[thread].wants = thing;
+    threads_[thread].wants = things;
     bool const all_go_on = !paused_ && going().all();
     if (!all_go_on) threads_[thread].wants.reset();
     return all_go_on;
@@ -48,16 +50,16 @@ class Referee {
   void got(std::size_t thread) {
     std::lock_guard const guard{mutex_};
     auto& mine = threads_[thread];
-    mine.holds.set(*mine.wants);
+    mine.holds |= mine.wants;
     mine.wants.reset();
   }
   void gave_up(std::size_t thread) {
     std::lock_guard const guard{mutex_};
     threads_[thread].wants.reset();
   }
-  void gives_back(std::size_t thread, std::size_t thing) {
+  void gives_back(std::size_t thread, Things things) {
     std::lock_guard const guard{mutex_};
-    threads_[thread].holds.reset(thing);
+    threads_[thread].holds &= ~things;
   }
 
   /// From now on nobody is let want anything.
@@ -85,14 +87,19 @@ class Referee {
     pthread_mutex_t native;
   };
   struct Thread {
-    std::optional<std::size_t> wants{};
-    std::bitset<most_things> holds{};
+    Things wants{};
+    Things holds{};
   };
   using Threads = std::bitset<most_threads>;
 
-  [[nodiscard]] Threads holders_of(std::size_t thing) const {
+  /// As far as `thread` is concerned, which wants it.
+  [[nodiscard]] Threads holders_of(std::size_t thing, std::size_t thread) const {
     Threads out;
-    for (std::size_t i = 0; i < most_threads; ++i) out.set(i, threads_[i].holds.test(thing));
+    for (std::size_t i = 0; i < most_threads; ++i) {
+      auto const& each = threads_[i];
+      bool const may_hold = each.wants.count() > 1 && each.wants.test(thing) && i != thread;
+      out.set(i, each.holds.test(thing) || may_hold);
+    }
     return out;
   }
   /// Those who wait for nobody, or for who goes on.
@@ -109,11 +116,15 @@ class Referee {
     return out;
   }
   [[nodiscard]] bool goes_on(std::size_t thread, Threads const& others) const {
-    auto const wants = threads_[thread].wants;
-    if (!wants) return true;
-    auto const holders = holders_of(*wants);
-    if (permits_[*wants] == 0) return (holders & ~others).none();
-    return holders.count() < permits_[*wants] || (holders & others).any();
+    for (std::size_t thing = 0; thing < most_things; ++thing) {
+      if (!threads_[thread].wants.test(thing)) continue;
+      auto const holders = holders_of(thing, thread);
+      bool const is_free = holders.count() < std::max<std::size_t>(permits_[thing], 1);
+      bool const all_give_back = (holders & ~others).none();
+      bool const one_gives_back = permits_[thing] > 0 && (holders & others).any();
+      if (!is_free && !all_give_back && !one_gives_back) return false;
+    }
+    return true;
   }
 
   Mutex mutex_{};

@@ -39,6 +39,8 @@ class Transaction {
     Argument const list[] = {Argument(words)...};
     queue_words(list);
   }
+  /// The same, of as many words as there are.
+  virtual void queue_words(std::span<Argument const> words) = 0;
 
  protected:
   Transaction() = default;
@@ -46,7 +48,6 @@ class Transaction {
 
  private:
   virtual Reply read_words(std::span<Argument const> words) = 0;
-  virtual void queue_words(std::span<Argument const> words) = 0;
 };
 
 namespace detail {
