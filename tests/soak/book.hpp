@@ -13,8 +13,9 @@ constexpr int processes = 16;
 constexpr int threads = 3;  // of each
 constexpr int locks = 4;
 constexpr std::array<char const*, locks> names{"orders", "bills", "stock of {7}", "catalog"};
-constexpr int for_readers = 3;    // one that readers share
-constexpr int held_for_long = 2;  // one that is often held for longer than its lease
+constexpr int for_readers = 3;                  // one that readers share
+constexpr int held_for_long = 2;                // one that is often held for longer than its lease
+constexpr int with_another = 0, the_other = 1;  // two that are often wanted at once
 
 enum class Doing : int { nothing, acquiring, trying, releasing };
 

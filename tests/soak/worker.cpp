@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <random>
 #include <stop_token>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include <tandem/lock.hpp>
+#include <tandem/multi_lock.hpp>
 #include <tandem/shared_lock.hpp>
 
 namespace tandem::soak {
@@ -82,24 +84,42 @@ class Hand {
   void turn() {
     auto const number = one_of(locks);
     auto const options = some_options(number);
-    auto const* const name = names[static_cast<std::size_t>(number)];
-    bool const reads = number == for_readers && one_of(4) > 0;
-    std::optional<Hold> hold;
+    auto const name = [](int i) { return names[static_cast<std::size_t>(i)]; };
     if (number == for_readers) {
-      SharedLock const lock{client_, name, {.lease = options.lease, .renew = options.renew}};
-      hold = reads ? acquire(Reading{lock}, number) : acquire(lock, number);
+      SharedLock const lock{
+          client_, name(number), {.lease = options.lease, .renew = options.renew}};
+      bool const reads = one_of(4) > 0;
+      hold(reads ? acquire(Reading{lock}, number) : acquire(lock, number), {number}, reads,
+           options);
+    } else if (number == with_another && one_of(2) == 0) {
+      // Not in their order, which is for the lock to find.
+      MultiLock const lock{client_,
+                           {name(number), name(the_other)},
+                           {.lease = options.lease, .renew = options.renew}};
+      hold(acquire(lock, number), {number, the_other}, false, options);
     } else {
-      hold = acquire(Lock{client_, name, options}, number);
+      hold(acquire(Lock{client_, name(number), options}, number), {number}, false, options);
     }
+  }
+
+  static Hold const& as_one(Hold const& hold) { return hold; }
+  static Hold const& as_one(MultiHold const& hold) { return hold.hold(); }
+
+  template <class AnyHold>
+  void hold(std::optional<AnyHold> hold, std::initializer_list<int> numbers, bool reads,
+            LockOptions const& options) {
     if (!hold) {
       ++book_.gave_up;
       return;
     }
-    auto* const entry = book_.history.enter(place_, *hold, number, reads);
+    std::vector<History::Entry*> entries;
+    for (auto const each : numbers) {
+      entries.push_back(book_.history.enter(place_, as_one(*hold), each, reads));
+    }
     ++book_.holds[static_cast<std::size_t>(place_)];
-    stay(entry, *hold, options.lease, number);
-    History::leave(entry);
-    release(std::move(*hold), number);
+    stay(entries, as_one(*hold), options.lease, *numbers.begin());
+    for (auto* const each : entries) History::leave(each);
+    release(std::move(*hold), *numbers.begin());
   }
 
   /// Mostly those that the other threads here use as well: then they pass the lock on among
@@ -116,7 +136,8 @@ class Hand {
   }
 
   template <class AnyLock>
-  std::optional<Hold> acquire(AnyLock const& lock, int number) {
+  auto acquire(AnyLock const& lock, int number) -> decltype(lock.try_acquire()) {
+    using Found = decltype(lock.try_acquire());
     switch (one_of(8)) {
       case 0:
         return lock.try_acquire();
@@ -131,7 +152,7 @@ class Hand {
       case 3: {
         std::stop_source source;
         std::int64_t stopped = 0;
-        std::optional<Hold> hold;
+        Found hold;
         {
           std::jthread const stopper{[&, after = milliseconds{one_of(100)}] {
             std::this_thread::sleep_for(after);  // the stop may come at any moment of the wait
@@ -146,7 +167,7 @@ class Hand {
       }
       default: {
         InCall const call{step_, Doing::acquiring, number};
-        std::optional<Hold> hold{lock.acquire()};
+        Found hold{lock.acquire()};
         raise_to(book_.longest_wait, call.took());
         return hold;
       }
@@ -154,12 +175,15 @@ class Hand {
   }
 
   /// Mostly for a moment; now and then, and of the last lock often, for longer than the lease.
-  void stay(History::Entry* entry, Hold const& hold, milliseconds lease, int number) {
+  void stay(std::vector<History::Entry*> const& entries, Hold const& hold, milliseconds lease,
+            int number) {
     auto time = std::chrono::microseconds{one_of(1500)};
     if (one_of(number == held_for_long ? 8 : 200) == 0) time = lease * (1 + one_of(2)) + 50ms;
     auto const until = steady_clock::now() + time;
     while (steady_clock::now() < until) {
-      if (!History::look(entry, hold)) {
+      bool held = true;
+      for (auto* const each : entries) held = History::look(each, hold) && held;
+      if (!held) {
         ++book_.lost;
         return;
       }
@@ -167,8 +191,9 @@ class Hand {
     }
   }
 
-  void release(Hold hold, int number) {
-    auto const fence = hold.fence();
+  template <class AnyHold>
+  void release(AnyHold hold, int number) {
+    auto const fence = as_one(hold).fence();
     auto const valid_until = hold.valid_until().time_since_epoch().count();
     InCall const call{step_, Doing::releasing, number};
     auto const found = hold.release();
