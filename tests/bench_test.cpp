@@ -195,7 +195,7 @@ TEST(LockCellTest, AHandOffIsFromAReleaseToTheNextWhoWaitedAlready) {
                                      turn(0, 500, 540, 600, 610),   // came when it was free
                                      turn(0, 610, 640, 700, 710)},  // itself again
                     .cpu_microseconds = 80};
-  Contended cell{.place = {}, .shape = {2}, .section = 0us, .contender = "any"};
+  Contended cell{.place = {}, .shape = {2}, .work = {}, .contender = "any"};
   summarise(cell, {slice}, 500us);
   EXPECT_EQ(cell.hand_off, 30);
   EXPECT_NEAR(cell.handed_over, 2 / 3., 1e-9);
@@ -216,7 +216,7 @@ TEST(LockCellTest, TheTypicalWaitIsThatOfWhoWaitsAndNotOfAnAcquisition) {
 TEST(LockCellTest, TwoHoldersAtOnceAreSeen) {
   Slice const slice{.length = 1ms,
                     .acquisitions = {turn(0, 0, 10, 100, 110), turn(1, 0, 90, 200, 210)}};
-  Contended cell{.place = {}, .shape = {2}, .section = 0us, .contender = "any"};
+  Contended cell{.place = {}, .shape = {2}, .work = {}, .contender = "any"};
   summarise(cell, {slice}, 500us);
   EXPECT_EQ(cell.overlaps, 1U);
 }
@@ -224,7 +224,7 @@ TEST(LockCellTest, TwoHoldersAtOnceAreSeen) {
 TEST(LockCellTest, WhoNeverGotItMakesItUnfairAndWhoGotItTooLateDoesNotMakeItFair) {
   Slice const slice{.length = 1ms,
                     .acquisitions = {turn(0, 0, 10, 20, 30), turn(1, 0, 1200, 1300, 1310)}};
-  Contended cell{.place = {}, .shape = {2}, .section = 0us, .contender = "any"};
+  Contended cell{.place = {}, .shape = {2}, .work = {}, .contender = "any"};
   summarise(cell, {slice}, 500us);
   EXPECT_EQ(cell.fairness, 0);
 }
@@ -254,7 +254,7 @@ TEST(LockTargetsTest, AreHeldAgainstTheCellsTheySpeakOf) {
   auto const cell = [](char const* contender, Shape shape, double per_window) {
     return Contended{.place = shape.threads > 1 ? "threads" : "processes",
                      .shape = shape,
-                     .section = 0us,
+                     .work = {},
                      .contender = contender,
                      .round_trip = 20,
                      .per_window = per_window,
@@ -293,16 +293,17 @@ TEST(LockBenchmarkTest, WritesAFigureForEveryContenderInEveryLine) {
   EXPECT_EQ(count("\"contender\": \"tandem's scripts\", \"p50_us\": "), 2);
   EXPECT_EQ(count("\"contender\": \"tandem\", \"p50_us\": "), 2);
   EXPECT_EQ(count("\"contender\": \"tandem lingering\", \"p50_us\": "), 2);
-  // 2 processes on one core and on any, 16 processes and 16 threads; with two sections each.
-  EXPECT_EQ(count("\"contender\": \"tandem\", \"round_trip_us\": "), 8);
+  // 2 processes on one core and on any, also with a rest; 16 processes and 16 threads; with two
+  // sections each.
+  EXPECT_EQ(count("\"contender\": \"tandem\", \"round_trip_us\": "), 10);
   EXPECT_EQ(count("\"processes\": 1, \"threads\": 16, "), 2);
-  EXPECT_EQ(count("\"overlaps\": 0}"), 8) << "two held a lock at once";
+  EXPECT_EQ(count("\"overlaps\": 0}"), 10) << "two held a lock at once";
   EXPECT_EQ(count("\"idle_commands_per_second\": null"), 2) << "of threads there is none";
   EXPECT_EQ(count("\"pidfd_p50_ms\": "), 1);
   EXPECT_EQ(count("\"p50_us\": 0,"), 0);
   // Without contention two for each line, and two for lingering. With it two for each; of processes,
   // of two processes, of threads each one more. The crash.
-  EXPECT_EQ(count("\"holds\": "), 2 * (2 + 2) + 8 * 2 + 6 + 4 + 1 + 1);
+  EXPECT_EQ(count("\"holds\": "), 2 * (2 + 2) + 10 * 2 + 8 + 6 + 1 + 1);
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ struct Uncontended {
 struct Contended {
   std::string place;  ///< what the callers are, and how long they hold the lock
   Shape shape;
-  std::chrono::microseconds section;
+  Work work;
   std::string contender;
   double round_trip = 0;  ///< microseconds at p50, of a bare one in the same run
 

@@ -25,16 +25,16 @@ namespace bench::lock {
 /// meets all alike, and none always comes after the same other one. The slices of each team.
 inline std::vector<std::vector<Slice>> take_turns(std::vector<std::unique_ptr<Team>> const& teams,
                                                   int slices, std::chrono::milliseconds length,
-                                                  std::chrono::microseconds section) {
+                                                  Work const& work) {
   // Warm: connections, scripts.
-  for (auto const& team : teams) (void)team->run(std::chrono::milliseconds{50}, section);
+  for (auto const& team : teams) (void)team->run(std::chrono::milliseconds{50}, work);
   std::vector<std::vector<Slice>> out(teams.size());
   std::vector<std::size_t> order(teams.size());
   std::iota(order.begin(), order.end(), 0U);
   std::minstd_rand random{1};
   for (int round = 0; round < slices; ++round) {
     std::shuffle(order.begin(), order.end(), random);
-    for (auto const i : order) out[i].push_back(teams[i]->run(length, section));
+    for (auto const i : order) out[i].push_back(teams[i]->run(length, work));
   }
   return out;
 }
@@ -42,9 +42,9 @@ inline std::vector<std::vector<Slice>> take_turns(std::vector<std::unique_ptr<Te
 /// Fills in how many commands an acquisition takes, from a slice that is not timed.
 template <class Cell>
 void count_commands(Cell& cell, Team& team, std::string const& socket,
-                    std::chrono::milliseconds window, std::chrono::microseconds section) {
+                    std::chrono::milliseconds window, Work const& work) {
   Monitor monitor{socket};
-  auto const slice = team.run(2 * window, section);
+  auto const slice = team.run(2 * window, work);
   auto const heard = monitor.stop();
   auto const by_scripts = std::count_if(heard.begin(), heard.end(),
                                         [](auto const& command) { return command.by_script; });
@@ -100,11 +100,12 @@ inline double idle_commands(Team& team, std::string const& socket,
          (team.shape().processes - 1);
 }
 
-inline std::string described(Shape shape, std::string const& where,
-                             std::chrono::microseconds section) {
-  return fmt::format("{}{}, held {} ms",
-                     shape.threads == 1 ? "processes" : "threads of one process", where,
-                     std::chrono::milliseconds{section.count() / 1000}.count());
+inline std::string described(Shape shape, std::string const& where, Work const& work) {
+  auto out =
+      fmt::format("{}{}, held {} ms", shape.threads == 1 ? "processes" : "threads of one process",
+                  where, work.section.count() / 1000);
+  if (work.rest.count() > 0) out += fmt::format(", then a rest of {} us", work.rest.count());
+  return out;
 }
 
 /// All contenders with so many callers, of one shape or of several in the same turns. `where`: what
@@ -129,21 +130,25 @@ inline std::vector<Contended> contended(std::vector<Entrant> const& entrants,
     if (teams[i]->shape().processes > 1) idle[i] = idle_commands(*teams[i], socket, plan.idle);
   }
   std::vector<Contended> out;
-  for (auto const section : {microseconds{0}, microseconds{1000}}) {
-    auto const slices =
-        take_turns(teams, plan.slices(),
-                   plan.window * plan.windows_of_slice(shapes.front().callers()), section);
-    Contended bare{.place = {}, .shape = {1}, .section = section, .contender = names::ping};
+  std::vector<Work> works{{}, {.section = microseconds{1000}}};
+  // Where who releases asks again at once, its question competes with the hand-off for processors.
+  if (shapes.front().callers() == 2) {
+    works.push_back({.section = microseconds{1000}, .rest = microseconds{500}});
+  }
+  for (auto const& work : works) {
+    auto const slices = take_turns(
+        teams, plan.slices(), plan.window * plan.windows_of_slice(shapes.front().callers()), work);
+    Contended bare{.place = {}, .shape = {1}, .work = work, .contender = names::ping};
     summarise(bare, slices.back(), plan.window);
     for (std::size_t i = 0; i < contenders; ++i) {
       auto const shape = teams[i]->shape();
-      out.push_back({.place = described(shape, where, section),
+      out.push_back({.place = described(shape, where, work),
                      .shape = shape,
-                     .section = section,
+                     .work = work,
                      .contender = teams[i]->name(),
                      .round_trip = bare.wait_p50});
       summarise(out.back(), slices[i], plan.window);
-      count_commands(out.back(), *teams[i], socket, plan.window, section);
+      count_commands(out.back(), *teams[i], socket, plan.window, work);
       if (shape.processes > 1) out.back().idle = idle[i];
     }
   }

@@ -40,7 +40,8 @@ struct Report : Run<Plan, Entrants> {
     out.field("place", cell.place);
     out.field("processes", cell.shape.processes);
     out.field("threads", cell.shape.threads);
-    out.field("section_us", cell.section.count());
+    out.field("section_us", cell.work.section.count());
+    out.field("rest_us", cell.work.rest.count());
     out.field("contender", cell.contender);
     out.field("round_trip_us", cell.round_trip);
     out.field("per_window", cell.per_window);

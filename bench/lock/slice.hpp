@@ -6,6 +6,12 @@
 
 namespace bench::lock {
 
+/// What every caller does with the lock, over and over.
+struct Work {
+  std::chrono::microseconds section{};  ///< for which it holds the lock
+  std::chrono::microseconds rest{};     ///< after a release, until it asks again
+};
+
 /// One caller's turn, in nanoseconds after the slice began.
 struct Acquisition {
   int caller;

@@ -60,9 +60,9 @@ inline std::vector<Verdict> of(std::vector<Contended> const& group) {
     auto const* const red_mutex = find(group, names::red_mutex, ours.place);
     if (red_mutex != nullptr && ours.shape.callers() == 8)
       add("acquisitions / those of RedMutex", ours.per_window / red_mutex->per_window, 5, true);
-    if (ours.shape.threads > 1 && ours.section.count() == 0) {
+    if (ours.shape.threads > 1 && ours.work.section.count() == 0) {
       auto const processes = std::find_if(group.begin(), group.end(), [&](Contended const& cell) {
-        return cell.contender == names::ours && cell.section == ours.section &&
+        return cell.contender == names::ours && cell.work.section == ours.work.section &&
                cell.shape.threads == 1;
       });
       if (processes != group.end()) {

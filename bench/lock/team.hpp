@@ -45,14 +45,15 @@ class Team {
   }
 
   /// Returns when every caller has had what it asked for.
-  [[nodiscard]] Slice run(std::chrono::milliseconds length, std::chrono::microseconds section) {
+  [[nodiscard]] Slice run(std::chrono::milliseconds length, Work const& work) {
     using std::chrono::nanoseconds;
     // By then all of them have heard it.
     auto const begin =
         Worker::now() +
         nanoseconds{std::chrono::microseconds{3000 + 300 * shape_.processes}}.count();
     auto const end = begin + nanoseconds{length}.count();
-    auto const words = fmt::format("run {} {} {}", begin, end, section.count());
+    auto const words =
+        fmt::format("run {} {} {} {}", begin, end, work.section.count(), work.rest.count());
     for (auto const& process : processes_) process->say(words);
     Slice out{.length = length};
     int first_caller = 0;

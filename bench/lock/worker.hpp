@@ -29,11 +29,13 @@ namespace bench::lock {
 /// Then it is told, line by line, with moments in nanoseconds of the steady clock (CLOCK_MONOTONIC,
 /// the same for all processes of a machine):
 ///
-///     run BEGIN END SECTION   every caller takes the lock over and over, holds it for so many
-///                             microseconds, from BEGIN on; none asks for it any more after END.
-///                             Answers with one line of JSON: for each acquisition the number of
-///                             its caller and four moments after BEGIN, when it was asked for, was
-///                             held, was to be released, and was released
+///     run BEGIN END SECTION REST
+///                             every caller takes the lock over and over from BEGIN on, holds it for
+///                             SECTION and waits for REST before it asks again, both microseconds;
+///                             none asks for it any more after END. Answers with one line of JSON:
+///                             for each acquisition the number of its caller and four moments after
+///                             BEGIN, when it was asked for, was held, was to be released, and was
+///                             released
 ///         {"acquisitions": [0, 120, 45120, 45120, 81200, ...], "cpu_us": 48000}
 ///     hold                    one caller takes the lock; answers with the moment when it held it
 ///     release                 and gives it back; answers "released"
@@ -51,7 +53,7 @@ class Worker {
       words >> verb;
       if (verb == "run") {
         Run run{};
-        words >> run.begin >> run.end >> run.section;
+        words >> run.begin >> run.end >> run.section >> run.rest;
         say(answer_to(run));
       } else if (verb == "hold") {
         library_.acquire(0);
@@ -79,6 +81,7 @@ class Worker {
     std::int64_t begin;
     std::int64_t end;
     std::int64_t section;
+    std::int64_t rest;
   };
   struct Acquisition {
     std::int64_t asked, held, leaving, released;
@@ -141,6 +144,10 @@ class Worker {
       auto const released = now();
       acquisitions_[number].push_back({asked, held, leaving, released});
       asked = released;
+      if (run.rest > 0) {
+        std::this_thread::sleep_for(std::chrono::microseconds{run.rest});
+        asked = now();
+      }
     }
   }
 

@@ -23,7 +23,7 @@ const redlock = new Redlock([client], {retryCount: -1});
 const now = () => Number(process.hrtime.bigint());
 const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-async function use(caller, begin, end, section, out) {
+async function use(caller, begin, end, section, rest, out) {
   await sleep(Math.max(0, begin - now()) / 1e6);
   for (let asked = now(); asked < end;) {
     const lock = await redlock.lock(name, Number(lease));
@@ -37,6 +37,10 @@ async function use(caller, begin, end, section, out) {
     const released = now();
     out.push(caller, asked - begin, held - begin, leaving - begin, released - begin);
     asked = released;
+    if (rest > 0) {
+      await sleep(rest / 1e3);
+      asked = now();
+    }
   }
 }
 
@@ -45,11 +49,11 @@ function used() {
   return usage.userCPUTime + usage.systemCPUTime;
 }
 
-async function run(begin, end, section) {
+async function run(begin, end, section, rest) {
   const acquisitions = [];
   const before = used();
   await Promise.all(Array.from({length: Number(callers)},
-      (_, caller) => use(caller, begin, end, section, acquisitions)));
+      (_, caller) => use(caller, begin, end, section, rest, acquisitions)));
   return {acquisitions, cpu_us: used() - before};
 }
 

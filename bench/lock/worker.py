@@ -21,7 +21,7 @@ def used():
     return (usage.ru_utime + usage.ru_stime) * 1e6
 
 
-def use(lock, caller, begin, end, section, out):
+def use(lock, caller, begin, end, section, rest, out):
     time.sleep(max(0, begin - time.monotonic_ns()) / 1e9)
     asked = time.monotonic_ns()
     while asked < end:
@@ -34,13 +34,16 @@ def use(lock, caller, begin, end, section, out):
         released = time.monotonic_ns()
         out += (caller, asked - begin, held - begin, leaving - begin, released - begin)
         asked = released
+        if rest:
+            time.sleep(rest / 1e6)
+            asked = time.monotonic_ns()
 
 
-def run(locks, begin, end, section):
+def run(locks, begin, end, section, rest):
     before = used()
     lists = [[] for _ in locks]
     threads = [
-        threading.Thread(target=use, args=(lock, i, begin, end, section, lists[i]))
+        threading.Thread(target=use, args=(lock, i, begin, end, section, rest, lists[i]))
         for i, lock in enumerate(locks)
     ]
     for thread in threads:
