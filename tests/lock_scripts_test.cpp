@@ -91,10 +91,12 @@ TEST_F(LockScriptsTest, AllOfThemMayBeRunTwiceAndSaySo) {
 
 TEST_F(LockScriptsTest, AcquireAskedAgainRecognisesItselfAndBeginsTheLeaseAnew) {
   auto const first = acquire(a_, Join::no, 1s);
+  EXPECT_LE(lease_left(), 1'000);
   auto const again = acquire(a_, Join::no, 60s);
   EXPECT_TRUE(first.held && again.held);
   EXPECT_EQ(first.fence, again.fence);
   EXPECT_GT(lease_left(), 1'000);
+  EXPECT_LE(lease_left(), 60'000);
 }
 
 TEST_F(LockScriptsTest, AcquireThatOnlyTriesLeavesNoTrace) {
@@ -378,6 +380,7 @@ TEST_F(LockScriptsTest, RenewLengthensOnlyTheHoldersLease) {
   acquire(a_, Join::no, 5s);
   EXPECT_EQ(renew(a_, 60s), 1);
   EXPECT_GT(lease_left(), 5'000);
+  EXPECT_LE(lease_left(), 60'000);
   EXPECT_EQ(renew(b_, 1s), 0);
   EXPECT_GT(lease_left(), 5'000);
 }
