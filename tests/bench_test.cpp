@@ -22,7 +22,7 @@
 #include "bare.hpp"
 #include "client/cell.hpp"
 #include "client/delay.hpp"
-#include "client/system_calls.hpp"
+#include "system_calls.hpp"
 #include "client/targets.hpp"
 #include "json.hpp"
 #include "lock/cell.hpp"

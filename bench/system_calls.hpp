@@ -17,9 +17,17 @@ struct SystemCalls {
   /// Not promised: calls that libc makes inside itself (stdio's, say), or that go round libc.
   [[nodiscard]] static SystemCalls so_far();
 
+  /// Those of the calling thread.
+  [[nodiscard]] static SystemCalls of_this_thread();
+
   /// Counts `times` calls of that name, unless they neither move bytes nor wait for them.
   void add(std::string_view name, std::int64_t times);
 
+  SystemCalls& operator+=(SystemCalls const& more) {
+    transfers += more.transfers;
+    waits += more.waits;
+    return *this;
+  }
   friend SystemCalls operator-(SystemCalls const& after, SystemCalls const& before) {
     return {after.transfers - before.transfers, after.waits - before.waits};
   }

@@ -1,4 +1,4 @@
-#include "client/system_calls.hpp"
+#include "system_calls.hpp"
 
 #include <algorithm>
 #include <array>
@@ -58,6 +58,11 @@ int wait_by(long number, Arguments... arguments) {
   return static_cast<int>(::syscall(number, arguments...));
 }
 
+bench::SystemCalls counted_by(Counter const& counter) {
+  return {counter.transfers.load(std::memory_order_relaxed),
+          counter.waits.load(std::memory_order_relaxed)};
+}
+
 constexpr std::size_t kernel_sigset_size = _NSIG / 8;
 
 }  // namespace
@@ -103,12 +108,11 @@ namespace bench {
 SystemCalls SystemCalls::so_far() {
   SystemCalls out;
   std::lock_guard const guard{counters().mutex};
-  for (auto const& each : counters().all) {
-    out.transfers += each.transfers.load(std::memory_order_relaxed);
-    out.waits += each.waits.load(std::memory_order_relaxed);
-  }
+  for (auto const& each : counters().all) out += counted_by(each);
   return out;
 }
+
+SystemCalls SystemCalls::of_this_thread() { return counted_by(own()); }
 
 void SystemCalls::add(std::string_view name, std::int64_t times) {
   constexpr std::array<std::string_view, 12> transferring{
