@@ -1,4 +1,4 @@
-"""A process that adds to a counter by redis-py; worker.hpp says what it is told and what it answers.
+"""A process that adds to a counter by redis-py; worker.hpp says what it is told and answers.
 
     worker.py INCRBY|update_stats SOCKET TYPE CALLERS
 """
