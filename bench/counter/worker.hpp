@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -64,7 +63,8 @@ class Worker {
     std::int64_t added = 0;
     std::int64_t in_window = 0;
     std::vector<std::int64_t> took{};
-    SystemCalls calls{};
+    SystemCalls calls{};  // by all but the first calls
+    std::int64_t by = 0;  // so many adds
   };
 
   std::string answer_to(std::int64_t begin, std::int64_t end) {
@@ -81,7 +81,7 @@ class Worker {
       added += caller.added;
       in_window += caller.in_window;
       calls += caller.calls;
-      by += std::max<std::int64_t>(0, caller.added - first_calls * library_.adds_at_once());
+      by += caller.by;
       for (auto const each : caller.took)
         fmt::format_to(std::back_inserter(took), "{}{}", took.empty() ? "" : ",", each);
     }
@@ -95,7 +95,7 @@ class Worker {
     auto const at_once = library_.adds_at_once();
     bool const waits = library_.waits();
     workers::sleep_until(begin);
-    auto calls = SystemCalls::of_this_thread();
+    SystemCalls calls_of_first;
     for (auto before = workers::now(); before < end;) {
       library_.add(static_cast<int>(number));
       auto const after = workers::now();
@@ -103,9 +103,12 @@ class Worker {
       if (after <= end) own.in_window += at_once;
       if (waits) own.took.push_back(after - before);
       before = after;
-      if (own.added == first_calls * at_once) calls = SystemCalls::of_this_thread();
+      if (own.added == first_calls * at_once) calls_of_first = SystemCalls::of_this_thread();
     }
-    own.calls = SystemCalls::of_this_thread() - calls;
+    if (auto const by = own.added - first_calls * at_once; by > 0) {
+      own.by = by;
+      own.calls = SystemCalls::of_this_thread() - calls_of_first;
+    }
   }
 
   Library& library_;
