@@ -4,7 +4,7 @@
 
 #include "counter/cell.hpp"
 #include "counter/entrants.hpp"
-#include "counter/local.hpp"
+#include "counter/local_cell.hpp"
 #include "counter/plan.hpp"
 #include "json.hpp"
 #include "run.hpp"

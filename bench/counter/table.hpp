@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "counter/cell.hpp"
-#include "counter/local.hpp"
+#include "counter/local_cell.hpp"
 #include "counter/plan.hpp"
 #include "verdict.hpp"
 

@@ -10,7 +10,7 @@
 
 #include "counter/cell.hpp"
 #include "counter/entrants.hpp"
-#include "counter/local.hpp"
+#include "counter/local_cell.hpp"
 #include "verdict.hpp"
 
 namespace bench::counter {
