@@ -21,6 +21,7 @@ namespace {
 struct alignas(64) Counter {
   std::atomic<std::int64_t> transfers = 0;
   std::atomic<std::int64_t> waits = 0;
+  std::atomic<std::int64_t> looks = 0;
 };
 
 struct Counters {
@@ -60,7 +61,8 @@ int wait_by(long number, Arguments... arguments) {
 
 bench::SystemCalls counted_by(Counter const& counter) {
   return {counter.transfers.load(std::memory_order_relaxed),
-          counter.waits.load(std::memory_order_relaxed)};
+          counter.waits.load(std::memory_order_relaxed),
+          counter.looks.load(std::memory_order_relaxed)};
 }
 
 constexpr std::size_t kernel_sigset_size = _NSIG / 8;
@@ -83,6 +85,7 @@ ssize_t send(int fd, void const* bytes, std::size_t size, int flags) {
   return transfer(SYS_sendto, fd, bytes, size, flags, nullptr, 0);
 }
 ssize_t recv(int fd, void* bytes, std::size_t size, int flags) {
+  if ((flags & MSG_PEEK) != 0) count(own().looks);
   return transfer(SYS_recvfrom, fd, bytes, size, flags, nullptr, nullptr);
 }
 ssize_t sendmsg(int fd, msghdr const* message, int flags) {

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <tandem/testing/redis_server.hpp>
 
@@ -25,6 +26,7 @@
 #include "counter/team.hpp"
 #include "overheard.hpp"
 #include "support/benchmark_run.hpp"
+#include "support/sockets.hpp"
 #include "system_calls.hpp"
 #include "turns.hpp"
 #include "workers.hpp"
@@ -120,6 +122,18 @@ TEST(SystemCallsTest, OfOneThreadAreItsOwn) {
   EXPECT_EQ((SystemCalls::of_this_thread() - before).transfers, 2);
 }
 
+TEST(SystemCallsTest, ThatOnlyLookAreToldApart) {
+  RedisServer const server;
+  tandem::support::Descriptor const socket{tandem::support::connect_to_unix(server.socket_path())};
+  auto const before = SystemCalls::of_this_thread();
+  char byte = 0;
+  (void)!::recv(socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  (void)!::recv(socket.get(), &byte, 1, MSG_DONTWAIT);
+  auto const made = SystemCalls::of_this_thread() - before;
+  EXPECT_EQ(made.transfers, 2);
+  EXPECT_EQ(made.looks, 1);
+}
+
 TEST(BareTest, WhatIsAppendedLeavesWithTheNextReplyAndIsAnsweredInOrder) {
   RedisServer const server;
   auto connection = Bare::over_unix(server.socket_path());
@@ -149,7 +163,8 @@ TEST(CounterCellTest, HasTheMediansOfItsSlices) {
                  .transfers = transfers};
   };
   Cell cell{.place = "any", .shape = {4}, .contender = "any"};
-  summarise(cell, {slice(90, {1000, 2000}, 2), slice(100, {3000}, 2), slice(900, {9000, 9000}, 7)});
+  summarise(cell, {slice(90, {1000, 2000}, 200), slice(100, {3000}, 220),
+                   slice(900, {9000, 9000}, 7000)});
   EXPECT_EQ(cell.per_window, 100);
   EXPECT_EQ(cell.per_process(), 25);
   EXPECT_EQ(cell.p50, 3);

@@ -44,7 +44,7 @@ inline void summarise(Cell& cell, std::vector<Slice> const& slices) {
     in_window.push_back(static_cast<double>(slice.in_window));
     for (auto const each : slice.took) took.push_back(static_cast<double>(each) / 1000);
     cpu.push_back(slice.cpu_microseconds / added);
-    if (slice.transfers) transfers.push_back(*slice.transfers);
+    if (slice.transfers) transfers.push_back(*slice.transfers / added);
   }
   cell.per_window = median(std::move(in_window));
   if (!took.empty()) {

@@ -25,19 +25,15 @@ class Team final : public Crew {
 
   [[nodiscard]] Slice run(std::chrono::milliseconds length) {
     Slice out;
-    double transfers = 0;
-    double by = 0;
     for (auto const& answer : run_all(length)) {
       out.added += static_cast<std::int64_t>(answer.number("added"));
       out.in_window += static_cast<std::int64_t>(answer.number("in_window"));
       auto const took = answer.numbers<std::int64_t>("took_ns");
       out.took.insert(out.took.end(), took.begin(), took.end());
       out.cpu_microseconds += answer.number("cpu_us");
-      if (!answer.has("transfers")) continue;
-      transfers += answer.number("transfers");
-      by += answer.number("by");
+      if (answer.has("transfers"))
+        out.transfers = out.transfers.value_or(0) + answer.number("transfers");
     }
-    if (by > 0) out.transfers = transfers / by;
     added_ += out.added;
     return out;
   }

@@ -24,10 +24,9 @@ namespace bench::counter {
 ///     run BEGIN END   every caller adds 1 over and over, from BEGIN on; none begins to any more
 ///                     after END. Answers with one line of JSON: how much was added, how much of it
 ///                     by END, nanoseconds of each call that waits until it is counted; in C++ also
-///                     how often the callers called the system to move bytes, and by how many adds:
-///                     all but those of their first ten calls
+///                     how often the callers called the system to move bytes
 ///         {"added": 420, "in_window": 419, "took_ns": [81200, ...], "cpu_us": 48000,
-///          "transfers": 838, "by": 419}
+///          "transfers": 840}
 ///     flush           answers "flushed" when all of it is in the shared number
 class Worker {
  public:
@@ -56,15 +55,11 @@ class Worker {
   }
 
  private:
-  /// After a pause these also see to the connection: whether it stands, who watches it.
-  static constexpr int first_calls = 10;
-
   struct alignas(64) Caller {
     std::int64_t added = 0;
     std::int64_t in_window = 0;
     std::vector<std::int64_t> took{};
-    SystemCalls calls{};  // by all but the first calls
-    std::int64_t by = 0;  // so many adds
+    SystemCalls calls{};
   };
 
   std::string answer_to(std::int64_t begin, std::int64_t end) {
@@ -75,19 +70,17 @@ class Worker {
     std::int64_t added = 0;
     std::int64_t in_window = 0;
     SystemCalls calls;
-    std::int64_t by = 0;
     std::string took;
     for (auto const& caller : callers_) {
       added += caller.added;
       in_window += caller.in_window;
       calls += caller.calls;
-      by += caller.by;
       for (auto const each : caller.took)
         fmt::format_to(std::back_inserter(took), "{}{}", took.empty() ? "" : ",", each);
     }
     return fmt::format(
-        R"({{"added": {}, "in_window": {}, "took_ns": [{}], "cpu_us": {:.0f}, "transfers": {}, "by": {}}})",
-        added, in_window, took, used.cpu_microseconds, calls.transfers, by);
+        R"({{"added": {}, "in_window": {}, "took_ns": [{}], "cpu_us": {:.0f}, "transfers": {}}})",
+        added, in_window, took, used.cpu_microseconds, calls.transfers - calls.looks);
   }
 
   void add(std::size_t number, std::int64_t begin, std::int64_t end) {
@@ -95,7 +88,7 @@ class Worker {
     auto const at_once = library_.adds_at_once();
     bool const waits = library_.waits();
     workers::sleep_until(begin);
-    SystemCalls calls_of_first;
+    auto const calls = SystemCalls::of_this_thread();
     for (auto before = workers::now(); before < end;) {
       library_.add(static_cast<int>(number));
       auto const after = workers::now();
@@ -103,12 +96,8 @@ class Worker {
       if (after <= end) own.in_window += at_once;
       if (waits) own.took.push_back(after - before);
       before = after;
-      if (own.added == first_calls * at_once) calls_of_first = SystemCalls::of_this_thread();
     }
-    if (auto const by = own.added - first_calls * at_once; by > 0) {
-      own.by = by;
-      own.calls = SystemCalls::of_this_thread() - calls_of_first;
-    }
+    own.calls = SystemCalls::of_this_thread() - calls;
   }
 
   Library& library_;
