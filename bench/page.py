@@ -170,7 +170,7 @@ def plot(path, title, cells, lines, looks, ticks=(1,)):
         panel.xaxis.set_major_formatter(lambda count, _: f"{count:g}")
         panel.yaxis.set_major_locator(LogLocator(subs=ticks))
         panel.yaxis.set_minor_locator(NullLocator())
-        panel.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+        panel.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
         panel.grid(True, which="major", color="#dddddd", linewidth=0.6)
     figure.suptitle(title, fontsize=11)
     names = panels[0].get_legend_handles_labels()
