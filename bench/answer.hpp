@@ -31,6 +31,9 @@ class Answer {
 
   [[nodiscard]] std::string const& text() const noexcept { return line_; }
 
+  [[nodiscard]] bool has(std::string_view name) const {
+    return line_.find(quoted(name)) != std::string::npos;
+  }
   [[nodiscard]] double number(std::string_view name) const {
     return std::strtod(after(name), nullptr);
   }
@@ -48,11 +51,13 @@ class Answer {
   }
 
  private:
+  static std::string quoted(std::string_view name) { return "\"" + std::string{name} + "\":"; }
+
   [[nodiscard]] char const* after(std::string_view name) const {
-    auto const quoted = "\"" + std::string{name} + "\":";
-    auto const at = line_.find(quoted);
-    if (at == std::string::npos) throw std::runtime_error{"no " + quoted + " in: " + line_};
-    auto const start = line_.find_first_not_of(' ', at + quoted.size());
+    auto const sought = quoted(name);
+    auto const at = line_.find(sought);
+    if (at == std::string::npos) throw std::runtime_error{"no " + sought + " in: " + line_};
+    auto const start = line_.find_first_not_of(' ', at + sought.size());
     return line_.c_str() + (start == std::string::npos ? line_.size() : start);
   }
 

@@ -60,6 +60,17 @@ class Bare {
   }
 
   Reply command(std::span<std::string_view const> words) {
+    append(words);
+    return next();
+  }
+
+  /// Writes a command that leaves with the next `next`; its reply is one of those.
+  template <std::convertible_to<std::string_view>... Words>
+  void append(Words const&... words) {
+    std::array<std::string_view, sizeof...(words)> const views{std::string_view{words}...};
+    append(std::span<std::string_view const>{views});
+  }
+  void append(std::span<std::string_view const> words) {
     std::array<char const*, 16> starts{};
     std::array<std::size_t, 16> sizes{};
     if (words.size() > starts.size()) throw std::length_error{"a command of too many words"};
@@ -67,11 +78,13 @@ class Bare {
       starts[i] = words[i].data();
       sizes[i] = words[i].size();
     }
-    return checked(redisCommandArgv(context_.get(), static_cast<int>(words.size()), starts.data(),
-                                    sizes.data()));
+    if (redisAppendCommandArgv(context_.get(), static_cast<int>(words.size()), starts.data(),
+                               sizes.data()) != REDIS_OK) {
+      throw std::runtime_error{std::string{"hiredis: "} + context_->errstr};
+    }
   }
 
-  /// What the server says unasked, as after MONITOR.
+  /// The next reply, or what the server says unasked, as after MONITOR.
   Reply next() {
     void* reply = nullptr;
     (void)redisGetReply(context_.get(), &reply);

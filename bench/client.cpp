@@ -68,9 +68,7 @@ int main(int argc, char** argv) try {
        .plan = plan,
        .entrants = bench::entrants({TANDEM_BENCH_PROGRAMS, TANDEM_BENCH_NODE_MODULES "/ioredis"},
                                    transports[0])}};
-  fmt::print("{}; {}\n", report.server, report.machine.text());
-  for (auto const& each : report.entrants.present) fmt::print("{}: {}\n", each.name, each.version);
-  for (auto const& why : report.entrants.absent) fmt::print("absent: {}\n", why);
+  report.print_head();
   bench::table::print_head(plan.window);
 
   bench::Targets targets{far};

@@ -22,7 +22,6 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <sys/prctl.h>
 
 #include <tandem/testing/redis_server.hpp>
 
@@ -39,28 +38,26 @@
 #include "one_core.hpp"
 #include "server_version.hpp"
 #include "verdict.hpp"
+#include "workers.hpp"
 
 namespace {
 
 using namespace bench::lock;
 
-int work(std::vector<std::string> const& words) try {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // one that waits would wait for a server that has gone
-  Task const task{words.at(1), words.at(2), std::chrono::milliseconds{std::stoi(words.at(3))},
-                  std::stoi(words.at(4))};
-  auto const library = make(words.at(0), task);
-  Worker{*library, task.callers}.serve();
-  return 0;
-} catch (std::exception const& fault) {
-  Worker::say(fmt::format("sorry: {}", fault.what()));
-  return 1;
+/// `words`: the name of a contender, and its task.
+int work(std::vector<std::string> const& words) {
+  return bench::workers::be_one([&words] {
+    auto const task = Task::of({words.begin() + 1, words.end()});
+    auto const library = make(words.front(), task);
+    Worker{*library, task.callers}.serve();
+  });
 }
 
 template <class Cells>
 void note(Report& report, Cells& all, Cells const& group) {
   auto const verdicts = targets::of(group);
   table::print(group);
-  table::print(verdicts);
+  bench::print(verdicts);
   all.insert(all.end(), group.begin(), group.end());
   report.verdicts.insert(report.verdicts.end(), verdicts.begin(), verdicts.end());
 }
@@ -89,9 +86,7 @@ int main(int argc, char** argv) try {
        .plan = plan,
        .entrants = entrants(TANDEM_BENCH_PROGRAMS, TANDEM_BENCH_NODE_MODULES, socket, only)}};
   auto const& contenders = report.entrants.present;
-  fmt::print("{}; {}\n", report.server, report.machine.text());
-  for (auto const& each : contenders) fmt::print("{}: {}\n", each.name, each.version);
-  for (auto const& why : report.entrants.absent) fmt::print("absent: {}\n", why);
+  report.print_head();
 
   table::print_head(plan);
   {
@@ -107,7 +102,7 @@ int main(int argc, char** argv) try {
          contended(contenders, socket, {{.processes = 2}}, " on one core", plan));
   }
   for (int const processes : plan.processes) {
-    std::vector<Shape> shapes{{.processes = processes}};
+    std::vector<bench::Shape> shapes{{.processes = processes}};
     if (processes == 16) shapes.push_back({.processes = 1, .threads = 16});
     note(report, report.contended, contended(contenders, socket, shapes, "", plan));
   }

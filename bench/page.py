@@ -1,5 +1,6 @@
 """What the documents of the benchmarks have in common: their tables, and how a plot looks."""
 
+import math
 import re
 
 import matplotlib
@@ -78,23 +79,23 @@ def targets(run, where):
     )
 
 
-def losses(cells, where, *figures):
-    """The paragraphs on where another is before tandem; `cells` and `where` as in `ahead`.
+def losses(cells, where, *figures, ours="tandem"):
+    """The paragraphs on where another is before ours; `cells` and `where` as in `ahead`.
 
     `figures`: of each what it is called, its name, and min or max, which is the best.
     """
     parts = [
-        "### Where tandem loses",
-        "The best contender in each line, and by what factor it is before tandem; nothing where"
-        " tandem is the best.",
+        f"### Where {ours} loses",
+        f"The best contender in each line, and by what factor it is before {ours}; nothing where"
+        f" {ours} is the best.",
     ]
     for words, figure, is_better in figures:
-        parts += [f"By {words}:", ahead(cells, where, figure, is_better)]
+        parts += [f"By {words}:", ahead(cells, where, figure, is_better, ours)]
     return parts
 
 
-def ahead(cells, where, figure, is_better):
-    """For each place and number of callers: who is best, and how far before tandem.
+def ahead(cells, where, figure, is_better, ours):
+    """For each place and number of callers: who is best, and how far before ours.
 
     `cells`: each with its place, callers and contender. `where`: what the places are.
     """
@@ -107,7 +108,7 @@ def ahead(cells, where, figure, is_better):
     texts = {}
     for (place, count), values in rows.items():
         best = is_better(values, key=values.get)
-        text = "" if best == "tandem" else f"{best} {factor(values[best], values['tandem'])}"
+        text = "" if best == ours else f"{best} {factor(values[best], values[ours])}"
         texts.setdefault(place, {})[count] = text
     head = [where] + [str(count) for count in callers]
     return table(
@@ -169,12 +170,14 @@ def plot(path, title, cells, lines, looks, ticks=(1,)):
         panel.xaxis.set_major_formatter(lambda count, _: f"{count:g}")
         panel.yaxis.set_major_locator(LogLocator(subs=ticks))
         panel.yaxis.set_minor_locator(NullLocator())
-        panel.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+        panel.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
         panel.grid(True, which="major", color="#dddddd", linewidth=0.6)
     figure.suptitle(title, fontsize=11)
     names = panels[0].get_legend_handles_labels()
-    figure.legend(*names, loc="lower center", ncol=len(names[1]), frameon=False, fontsize=9)
-    figure.tight_layout(rect=(0, 0.07, 1, 1))
+    lines_of_names = math.ceil(len(names[1]) / 8)
+    columns = math.ceil(len(names[1]) / lines_of_names)
+    figure.legend(*names, loc="lower center", ncol=columns, frameon=False, fontsize=9)
+    figure.tight_layout(rect=(0, 0.07 * lines_of_names, 1, 1))
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
     # The blanks at the ends of its lines mean nothing, and our lint refuses them.

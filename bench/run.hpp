@@ -4,6 +4,8 @@
 #include <string_view>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "json.hpp"
 #include "machine.hpp"
 #include "verdict.hpp"
@@ -19,6 +21,13 @@ struct Run {
   Plan plan;
   Entrants entrants;
   std::vector<Verdict> verdicts{};
+
+  /// What was run, and where.
+  void print_head() const {
+    fmt::print("{}; {}\n", server, machine.text());
+    for (auto const& each : entrants.present) fmt::print("{}: {}\n", each.name, each.version);
+    for (auto const& why : entrants.absent) fmt::print("absent: {}\n", why);
+  }
 
   /// `add_cells`: adds the lists of cells.
   template <class AddCells>

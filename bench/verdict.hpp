@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdio>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -15,6 +18,11 @@ namespace bench {
 /// Which line of a table.
 inline std::string place_of(std::string const& what, int callers) {
   return fmt::format("{}, {} {}", what, callers, callers == 1 ? "caller" : "callers");
+}
+
+/// A figure of a table; "-" for none.
+inline std::string shown(std::optional<double> number, int digits) {
+  return number ? fmt::format("{:.{}f}", *number, digits) : "-";
 }
 
 /// A target that tandem has set itself, and how far it was reached.
@@ -45,6 +53,22 @@ struct Verdict {
     json.field("holds", holds());
   }
 };
+
+/// The cell of that contender in that place; none where it did not take part.
+template <class Cell>
+Cell const* find(std::vector<Cell> const& cells, std::string_view contender,
+                 std::string_view place) {
+  auto const found = std::find_if(cells.begin(), cells.end(), [&](auto const& cell) {
+    return cell.contender == contender && cell.place == place;
+  });
+  return found == cells.end() ? nullptr : &*found;
+}
+
+inline void print(std::vector<Verdict> const& verdicts) {
+  for (auto const& verdict : verdicts)
+    fmt::print("    tandem, {}: {}\n", place_of(verdict.place, verdict.callers), verdict.text());
+  std::fflush(stdout);
+}
 
 /// The targets that were missed, again and together.
 inline void print_missed(std::vector<Verdict> const& verdicts) {

@@ -2,9 +2,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -22,14 +19,14 @@
 #include "bare.hpp"
 #include "client/cell.hpp"
 #include "client/delay.hpp"
-#include "client/system_calls.hpp"
 #include "client/targets.hpp"
 #include "json.hpp"
 #include "lock/cell.hpp"
 #include "lock/targets.hpp"
 #include "monitor.hpp"
 #include "quantile.hpp"
-#include "support/scratch_folder.hpp"
+#include "support/benchmark_run.hpp"
+#include "system_calls.hpp"
 
 namespace bench {
 namespace {
@@ -275,20 +272,9 @@ TEST(LockTargetsTest, AreHeldAgainstTheCellsTheySpeakOf) {
 
 // The benchmark as a person starts it, but with those contenders only that need nothing else.
 TEST(LockBenchmarkTest, WritesAFigureForEveryContenderInEveryLine) {
-  tandem::support::ScratchFolder const scratch;
-  auto const file = scratch.path("lock.json");
-  auto const command = fmt::format(
-      "'{}' --quick --windows 2 --only \"tandem's scripts,tandem,tandem lingering\" --json '{}' "
-      ">/dev/null",
-      TANDEM_BENCH_LOCK, file);
-  ASSERT_EQ(std::system(command.c_str()), 0);  // NOLINT(concurrency-mt-unsafe): no thread yet
-  std::ifstream stream{file};
-  std::string const json{std::istreambuf_iterator<char>{stream}, {}};
-  auto const count = [&json](std::string const& part) {
-    int out = 0;
-    for (auto at = json.find(part); at != std::string::npos; at = json.find(part, at + 1)) ++out;
-    return out;
-  };
+  tandem::support::BenchmarkRun const run{TANDEM_BENCH_LOCK,
+                                          "--only \"tandem's scripts,tandem,tandem lingering\""};
+  auto const count = [&run](std::string const& part) { return run.count(part); };
   // On one core and on any.
   EXPECT_EQ(count("\"contender\": \"tandem's scripts\", \"p50_us\": "), 2);
   EXPECT_EQ(count("\"contender\": \"tandem\", \"p50_us\": "), 2);

@@ -1,16 +1,14 @@
 #pragma once
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <memory>
-#include <numeric>
-#include <random>
 #include <vector>
 
 #include "client/cell.hpp"
 #include "client/entrants.hpp"
 #include "client/transport.hpp"
+#include "turns.hpp"
 
 namespace bench {
 
@@ -21,9 +19,8 @@ struct Plan {
   int windows = 20;  ///< for each contender
 };
 
-/// Runs the slices of all entrants over one transport with so many callers. Every round has a slice
-/// of each, in an order drawn anew: so a stall of the machine meets all alike, and none always
-/// comes after the same other one. The first round is thrown away.
+/// Runs the slices of all entrants over one transport with so many callers. A first one of each is
+/// thrown away.
 inline std::vector<Cell> measure(std::vector<Entrant> const& entrants, Transport const& to,
                                  int callers, Plan const& plan) {
   std::vector<Cell> cells;
@@ -34,17 +31,9 @@ inline std::vector<Cell> measure(std::vector<Entrant> const& entrants, Transport
     cells.push_back({.transport = to.name, .callers = callers, .contender = entrant.name});
   }
 
-  std::vector<std::vector<Slice>> slices(contenders.size());
-  std::vector<std::size_t> order(contenders.size());
-  std::iota(order.begin(), order.end(), 0U);
-  std::minstd_rand random{1};
-  for (int round = 0; round <= plan.windows; ++round) {
-    std::shuffle(order.begin(), order.end(), random);
-    for (auto const i : order) {
-      auto slice = contenders[i]->run(plan.window);
-      if (round > 0) slices[i].push_back(std::move(slice));
-    }
-  }
+  for (auto const& contender : contenders) (void)contender->run(plan.window);
+  auto slices = take_turns(contenders.size(), plan.windows,
+                           [&](std::size_t i) { return contenders[i]->run(plan.window); });
   for (std::size_t i = 0; i < contenders.size(); ++i) {
     auto& own = slices[i];
     if (!own.back().calls) own.push_back(contenders[i]->run_counted(plan.counted_window));

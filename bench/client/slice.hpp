@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "client/system_calls.hpp"
+#include "system_calls.hpp"
 #include "usage.hpp"
 
 namespace bench {

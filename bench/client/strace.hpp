@@ -10,8 +10,8 @@
 
 #include <sys/types.h>
 
-#include "client/system_calls.hpp"
 #include "process.hpp"
+#include "system_calls.hpp"
 
 namespace bench {
 

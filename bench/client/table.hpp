@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cstdio>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,10 +14,6 @@ namespace bench {
 
 /// What a person reads while the benchmark runs: a block for each transport and number of callers.
 namespace table {
-
-inline std::string shown(std::optional<double> number) {
-  return number ? fmt::format("{:.2f}", *number) : "-";
-}
 
 inline void print_head(std::chrono::milliseconds window) {
   fmt::print(
@@ -33,8 +28,8 @@ inline void print(std::vector<Cell> const& group, std::vector<Verdict> const& ve
   fmt::print("{}\n", place_of(group.front().transport, group.front().callers));
   for (auto const& cell : group) {
     fmt::print("  {:<32} {:>10.1f} {:>10.1f} {:>10.0f} {:>8.1f} {:>8} {:>8} {:>9.2f}\n",
-               cell.contender, cell.p50, cell.p99, cell.per_window, cell.cpu, shown(cell.calls()),
-               shown(cell.waits), cell.switches);
+               cell.contender, cell.p50, cell.p99, cell.per_window, cell.cpu,
+               shown(cell.calls(), 2), shown(cell.waits, 2), cell.switches);
   }
   for (auto const& verdict : verdicts) fmt::print("    tandem: {}\n", verdict.text());
   std::fflush(stdout);

@@ -5,7 +5,6 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,9 +18,9 @@
 #include "lock/cell.hpp"
 #include "lock/entrants.hpp"
 #include "lock/plan.hpp"
-#include "lock/worker.hpp"
 #include "quantile.hpp"
 #include "support/sockets.hpp"
+#include "workers.hpp"
 
 namespace bench::lock {
 
@@ -32,17 +31,17 @@ namespace bench::lock {
 inline void watch(pid_t pid) {
   tandem::support::Descriptor const process{static_cast<int>(tandem::support::required(
       static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)), "pidfd_open"))};
-  Worker::say("watching");
+  workers::say("watching");
   pollfd end{.fd = process.get(), .events = POLLIN, .revents = 0};
   while (::poll(&end, 1, -1) < 0 && errno == EINTR) {
   }
-  Worker::say(std::to_string(Worker::now()));
+  workers::say(std::to_string(workers::now()));
 }
 
 /// Kills the holder while one other process waits, over and over: the waiter is the next holder.
 inline Crash crash(Entrant const& entrant, std::string const& socket,
                    std::chrono::milliseconds lease, int kills, std::chrono::milliseconds patience) {
-  Task const task{socket, "lock of " + entrant.name, lease, 1};
+  auto const task = Task{socket, "lock of " + entrant.name, lease, 1}.words();
   auto const start = [&] {
     auto process = entrant.start(task);
     (void)Answer::from(*process);
@@ -59,13 +58,12 @@ inline Crash crash(Entrant const& entrant, std::string const& socket,
   auto const end = std::chrono::steady_clock::now() + patience;
   do {
     auto waiter = start();
-    Process watcher{{std::filesystem::read_symlink("/proc/self/exe").string(), "--watch",
-                     std::to_string(holder->pid())},
+    Process watcher{{own_program(), "--watch", std::to_string(holder->pid())},
                     Process::Output::standard};
     (void)Answer::from(watcher);
     // By then the waiter has asked, and has been refused.
     std::this_thread::sleep_for(std::chrono::milliseconds{100});
-    auto const begin = Worker::now();
+    auto const begin = workers::now();
     holder->signal(SIGKILL);
     watched.push_back(milliseconds_since(begin, Answer::from(watcher)));
     holder.reset();  // no zombie: its parent does what parents do

@@ -1,26 +1,18 @@
 #pragma once
 
-#include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <memory>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
-#include <fmt/format.h>
-
-#include "answer.hpp"
+#include "candidate.hpp"
 #include "lock/libraries/classic.hpp"
 #include "lock/libraries/minimal.hpp"
 #include "lock/libraries/ping.hpp"
 #include "lock/libraries/tandem.hpp"
 #include "lock/libraries/tandem_scripts.hpp"
 #include "lock/library.hpp"
-#include "process.hpp"
 #ifdef TANDEM_BENCH_REDIS_PLUS_PLUS
 #include "lock/libraries/red_mutex.hpp"
 #endif
@@ -40,26 +32,11 @@ inline constexpr auto redlock = "redlock";
 inline constexpr auto ping = "PING";
 }  // namespace names
 
-/// A lock that takes part, and how a process that uses it is called.
-struct Entrant {
-  std::string name;
-  std::vector<std::string> words;
-  bool waits = true;      ///< else it is measured with a lock that is free only
-  std::string version{};  ///< what such a process says of itself
-
-  [[nodiscard]] std::unique_ptr<Process> start(Task const& task) const {
-    auto call = words;
-    call.insert(call.end(), {task.socket, task.name, std::to_string(task.lease.count()),
-                             std::to_string(task.callers)});
-    return std::make_unique<Process>(std::move(call), Process::Output::standard);
-  }
+/// A lock that takes part.
+struct Entrant : Candidate {
+  bool waits = true;  ///< else it is measured with a lock that is free only
 };
-
-/// All that were thought of: those that can run here, and why the others cannot.
-struct Entrants {
-  std::vector<Entrant> present{};
-  std::vector<std::string> absent{};  ///< a sentence each
-};
+using Entrants = Candidates<Entrant>;
 
 /// The contenders that are written in C++, by name.
 inline std::unique_ptr<Library> make(std::string_view name, Task const& task) {
@@ -84,46 +61,28 @@ inline std::unique_ptr<Library> make(std::string_view name, Task const& task) {
 /// Errors: std::invalid_argument for a name that is none.
 inline Entrants entrants(std::string const& programs, std::string const& node_modules,
                          std::string const& socket, std::string const& only) {
-  auto const self = std::filesystem::read_symlink("/proc/self/exe").string();
-  auto const own = [&self](std::string const& name, bool waits) {
-    return Entrant{name, {self, "--work", name}, waits};
+  using namespace std::chrono_literals;
+  auto const own = [](std::string const& name, bool waits) {
+    return Entrant{{name, {own_program(), "--work", name}}, waits};
   };
-  std::vector<Entrant> all{
-      own(names::scripts, false),
-      own(names::minimal, false),
-      own(names::ours, true),
-      own(names::lingering, false),  // for those that nobody else wants
-      own(names::classic, true),
+  auto out = tried_out(
+      chosen<Entrant>(
+          {
+              own(names::scripts, false),
+              own(names::minimal, false),
+              own(names::ours, true),
+              own(names::lingering, false),  // for those that nobody else wants
+              own(names::classic, true),
 #ifdef TANDEM_BENCH_REDIS_PLUS_PLUS
-      own(names::red_mutex, true),
+              own(names::red_mutex, true),
 #endif
-      // Debian's: its python3-redis is not seen by a python3 that somebody has put before it.
-      {names::redis_py, {"/usr/bin/python3", programs + "/worker.py"}},
-      {names::redlock, {"node", programs + "/worker.js", node_modules}},
-  };
-  if (!only.empty()) {
-    std::vector<Entrant> some;
-    std::istringstream words{only};
-    for (std::string name; std::getline(words, name, ',');) {
-      auto const found = std::find_if(all.begin(), all.end(),
-                                      [&](auto const& entrant) { return entrant.name == name; });
-      if (found == all.end()) throw std::invalid_argument{"there is no contender '" + name + "'"};
-      some.push_back(*found);
-    }
-    all = std::move(some);
-  }
-  Entrants out;
-  for (auto& entrant : all) {
-    try {
-      using namespace std::chrono_literals;
-      auto const process =
-          entrant.start({.socket = socket, .name = "trial", .lease = 10s, .callers = 1});
-      entrant.version = Answer::from(*process).text();
-      out.present.push_back(std::move(entrant));
-    } catch (std::runtime_error const& fault) {
-      out.absent.push_back(fmt::format("{} cannot be run: {}.", entrant.name, fault.what()));
-    }
-  }
+              // Debian's: its python3-redis is not seen by a python3 that somebody has put before
+              // it.
+              {{names::redis_py, {"/usr/bin/python3", programs + "/worker.py"}}},
+              {{names::redlock, {"node", programs + "/worker.js", node_modules}}},
+          },
+          only),
+      Task{.socket = socket, .name = "trial", .lease = 10s, .callers = 1}.words());
 #ifndef TANDEM_BENCH_REDIS_PLUS_PLUS
   out.absent.push_back("redis++ with its RedMutex is not installed: CMake found none.");
 #endif
@@ -131,9 +90,6 @@ inline Entrants entrants(std::string const& programs, std::string const& node_mo
 }
 
 /// Not a contender: what a bare round trip takes.
-inline Entrant ping() {
-  return {names::ping,
-          {std::filesystem::read_symlink("/proc/self/exe").string(), "--work", names::ping}};
-}
+inline Entrant ping() { return {{names::ping, {own_program(), "--work", names::ping}}}; }
 
 }  // namespace bench::lock

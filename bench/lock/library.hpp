@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 namespace bench::lock {
 
@@ -11,6 +12,15 @@ struct Task {
   std::string name;    ///< of the lock
   std::chrono::milliseconds lease;
   int callers;
+
+  /// As the words of a command line, and back.
+  [[nodiscard]] std::vector<std::string> words() const {
+    return {socket, name, std::to_string(lease.count()), std::to_string(callers)};
+  }
+  [[nodiscard]] static Task of(std::vector<std::string> const& words) {
+    return {words.at(0), words.at(1), std::chrono::milliseconds{std::stoi(words.at(2))},
+            std::stoi(words.at(3))};
+  }
 };
 
 /// A lock of a C++ program, as its callers see it. What the server refuses throws.

@@ -4,11 +4,8 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
-#include <numeric>
-#include <random>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -18,41 +15,29 @@
 #include "lock/plan.hpp"
 #include "lock/team.hpp"
 #include "monitor.hpp"
+#include "overheard.hpp"
+#include "turns.hpp"
 
 namespace bench::lock {
 
-/// The teams take turns in slices, in an order drawn anew for each round: so a stall of the machine
-/// meets all alike, and none always comes after the same other one. The slices of each team.
-inline std::vector<std::vector<Slice>> take_turns(std::vector<std::unique_ptr<Team>> const& teams,
-                                                  int slices, std::chrono::milliseconds length,
-                                                  Work const& work) {
+/// The slices of each team.
+inline std::vector<std::vector<Slice>> run(std::vector<std::unique_ptr<Team>> const& teams,
+                                           int slices, std::chrono::milliseconds length,
+                                           Work const& work) {
   // Warm: connections, scripts.
   for (auto const& team : teams) (void)team->run(std::chrono::milliseconds{50}, work);
-  std::vector<std::vector<Slice>> out(teams.size());
-  std::vector<std::size_t> order(teams.size());
-  std::iota(order.begin(), order.end(), 0U);
-  std::minstd_rand random{1};
-  for (int round = 0; round < slices; ++round) {
-    std::shuffle(order.begin(), order.end(), random);
-    for (auto const i : order) out[i].push_back(teams[i]->run(length, work));
-  }
-  return out;
+  return take_turns(teams.size(), slices,
+                    [&](std::size_t i) { return teams[i]->run(length, work); });
 }
 
 /// Fills in how many commands an acquisition takes, from a slice that is not timed.
 template <class Cell>
 void count_commands(Cell& cell, Team& team, std::string const& socket,
                     std::chrono::milliseconds window, Work const& work) {
-  Monitor monitor{socket};
-  auto const slice = team.run(2 * window, work);
-  auto const heard = monitor.stop();
-  auto const by_scripts = std::count_if(heard.begin(), heard.end(),
-                                        [](auto const& command) { return command.by_script; });
-  auto const acquisitions =
-      static_cast<double>(std::max<std::size_t>(1, slice.acquisitions.size()));
-  cell.in_scripts = static_cast<double>(by_scripts) / acquisitions;
-  cell.commands =
-      (static_cast<double>(heard.size()) - static_cast<double>(by_scripts)) / acquisitions;
+  auto const overheard =
+      Overheard::of(socket, [&] { return team.run(2 * window, work).acquisitions.size(); });
+  cell.in_scripts = overheard.in_scripts;
+  cell.commands = overheard.commands;
 }
 
 inline std::vector<Uncontended> uncontended(std::vector<Entrant> const& entrants,
@@ -61,7 +46,7 @@ inline std::vector<Uncontended> uncontended(std::vector<Entrant> const& entrants
   std::vector<std::unique_ptr<Team>> teams;
   for (auto const& entrant : entrants)
     teams.push_back(std::make_unique<Team>(entrant, socket, plan.lease, Shape{1}));
-  auto const slices = take_turns(teams, plan.windows, plan.window, {});
+  auto const slices = run(teams, plan.windows, plan.window, {});
   std::vector<Uncontended> out;
   for (std::size_t i = 0; i < teams.size(); ++i) {
     out.push_back({.place = place, .contender = teams[i]->name()});
@@ -136,8 +121,8 @@ inline std::vector<Contended> contended(std::vector<Entrant> const& entrants,
     works.push_back({.section = microseconds{1000}, .rest = microseconds{500}});
   }
   for (auto const& work : works) {
-    auto const slices = take_turns(
-        teams, plan.slices(), plan.window * plan.windows_of_slice(shapes.front().callers()), work);
+    auto const slices = run(teams, plan.slices(),
+                            plan.window * plan.windows_of_slice(shapes.front().callers()), work);
     Contended bare{.place = {}, .shape = {1}, .work = work, .contender = names::ping};
     summarise(bare, slices.back(), plan.window);
     for (std::size_t i = 0; i < contenders; ++i) {

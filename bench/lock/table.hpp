@@ -1,7 +1,5 @@
 #pragma once
 
-#include <cstdio>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,16 +13,6 @@ namespace bench::lock {
 
 /// What a person reads while the benchmark runs.
 namespace table {
-
-inline std::string shown(std::optional<double> number, int digits) {
-  return number ? fmt::format("{:.{}f}", *number, digits) : "-";
-}
-
-inline void print(std::vector<Verdict> const& verdicts) {
-  for (auto const& verdict : verdicts)
-    fmt::print("    tandem, {}: {}\n", place_of(verdict.place, verdict.callers), verdict.text());
-  std::fflush(stdout);
-}
 
 inline void print_head(Plan const& plan) {
   auto const window = plan.window.count();

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,15 +16,6 @@ namespace bench::lock {
 /// Holds cells against what tandem's lock has set itself. Each of them is given all contenders of
 /// the same lines of the table.
 namespace targets {
-
-template <class Cell>
-Cell const* find(std::vector<Cell> const& group, std::string_view contender,
-                 std::string_view place) {
-  auto const found = std::find_if(group.begin(), group.end(), [&](auto const& cell) {
-    return cell.contender == contender && cell.place == place;
-  });
-  return found == group.end() ? nullptr : &*found;
-}
 
 inline std::vector<Verdict> of(std::vector<Uncontended> const& group) {
   std::vector<Verdict> out;

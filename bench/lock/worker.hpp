@@ -3,11 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <exception>
-#include <iostream>
 #include <iterator>
-#include <memory>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -18,16 +14,13 @@
 
 #include "lock/library.hpp"
 #include "usage.hpp"
+#include "workers.hpp"
 
 namespace bench::lock {
 
 /// A process that uses a lock when it is told to; worker.py and worker.js are the same for
-/// libraries of their languages. It is a program of its own, so that callers in several processes
-/// are just that, and one of them can be killed.
-///
-/// Its first line is what the lock is and of which version, or "sorry: " and why it cannot run.
-/// Then it is told, line by line, with moments in nanoseconds of the steady clock (CLOCK_MONOTONIC,
-/// the same for all processes of a machine):
+/// libraries of their languages. It is a program of its own, so that it can be killed. It is told,
+/// with moments by workers::now():
 ///
 ///     run BEGIN END SECTION REST
 ///                             every caller takes the lock over and over from BEGIN on, holds it for
@@ -46,34 +39,25 @@ class Worker {
 
   /// Until its input ends.
   void serve() {
-    say(library_.text());
-    for (std::string line; std::getline(std::cin, line);) {
+    workers::say(library_.text());
+    workers::listen([this](std::string const& line) {
       std::istringstream words{line};
       std::string verb;
       words >> verb;
       if (verb == "run") {
         Run run{};
         words >> run.begin >> run.end >> run.section >> run.rest;
-        say(answer_to(run));
+        workers::say(answer_to(run));
       } else if (verb == "hold") {
         library_.acquire(0);
-        say(std::to_string(now()));
+        workers::say(std::to_string(workers::now()));
       } else if (verb == "release") {
         library_.release(0);
-        say("released");
+        workers::say("released");
       } else {
         throw std::runtime_error{"told what it does not understand: " + line};
       }
-    }
-  }
-
-  static void say(std::string const& line) {
-    (void)std::fputs((line + "\n").c_str(), stdout);
-    (void)std::fflush(stdout);
-  }
-
-  [[nodiscard]] static std::int64_t now() {
-    return std::chrono::nanoseconds{std::chrono::steady_clock::now().time_since_epoch()}.count();
+    });
   }
 
  private:
@@ -90,11 +74,7 @@ class Worker {
   std::string answer_to(Run const& run) {
     for (auto& each : acquisitions_) each.clear();
     auto const before = Usage::so_far();
-    if (acquisitions_.size() == 1) {
-      use(0, run);
-    } else {
-      contend(run);
-    }
+    workers::at_once(acquisitions_.size(), [&](std::size_t caller) { use(caller, run); });
     auto const used = Usage::so_far() - before;
     std::string out{"{\"acquisitions\": ["};
     char const* separator = "";
@@ -110,43 +90,25 @@ class Worker {
     return out;
   }
 
-  void contend(Run const& run) {
-    std::vector<std::thread> threads;
-    std::vector<std::exception_ptr> faults(acquisitions_.size());
-    for (std::size_t i = 0; i < acquisitions_.size(); ++i) {
-      threads.emplace_back([this, &run, &faults, i] {
-        try {
-          use(i, run);
-        } catch (...) {
-          faults[i] = std::current_exception();
-        }
-      });
-    }
-    for (auto& thread : threads) thread.join();
-    for (auto const& fault : faults) {
-      if (fault) std::rethrow_exception(fault);
-    }
-  }
-
   void use(std::size_t number, Run const& run) {
     auto const caller = static_cast<int>(number);
     std::chrono::microseconds const section{run.section};
-    std::this_thread::sleep_for(std::chrono::nanoseconds{run.begin - now()});
-    for (auto asked = now(); asked < run.end;) {
+    workers::sleep_until(run.begin);
+    for (auto asked = workers::now(); asked < run.end;) {
       library_.acquire(caller);
-      auto const held = now();
+      auto const held = workers::now();
       auto leaving = held;
       if (run.section > 0) {
         std::this_thread::sleep_for(section);
-        leaving = now();
+        leaving = workers::now();
       }
       library_.release(caller);
-      auto const released = now();
+      auto const released = workers::now();
       acquisitions_[number].push_back({asked, held, leaving, released});
       asked = released;
       if (run.rest > 0) {
         std::this_thread::sleep_for(std::chrono::microseconds{run.rest});
-        asked = now();
+        asked = workers::now();
       }
     }
   }

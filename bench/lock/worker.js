@@ -3,34 +3,25 @@
 //   worker.js NODE-MODULES SOCKET NAME LEASE-IN-MS CALLERS
 'use strict';
 
-const fs = require('fs');
-const readline = require('readline');
+const workers = require('../workers.js');
 
 const [folder, socket, name, lease, callers] = process.argv.slice(2);
-for (const each of ['ioredis', 'redlock']) {
-  if (!fs.existsSync(`${folder}/${each}`)) {
-    console.log(`sorry: no ${folder}/${each}`);
-    process.exit(1);
-  }
-}
-const Redis = require(`${folder}/ioredis`);
-const Redlock = require(`${folder}/redlock`);
-const version = (each) => require(`${folder}/${each}/package.json`).version;
+const [Redis, versionOfRedis] = workers.load(folder, 'ioredis');
+const [Redlock, versionOfRedlock] = workers.load(folder, 'redlock');
+const {now} = workers;
 
 const client = new Redis(socket);
 // Its default gives up after ten tries, which is no waiting.
 const redlock = new Redlock([client], {retryCount: -1});
-const now = () => Number(process.hrtime.bigint());
-const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 async function use(caller, begin, end, section, rest, out) {
-  await sleep(Math.max(0, begin - now()) / 1e6);
+  await workers.sleepUntil(begin);
   for (let asked = now(); asked < end;) {
     const lock = await redlock.lock(name, Number(lease));
     const held = now();
     let leaving = held;
     if (section > 0) {
-      await sleep(section / 1e3);
+      await workers.sleep(section / 1e3);
       leaving = now();
     }
     await lock.unlock();
@@ -38,47 +29,36 @@ async function use(caller, begin, end, section, rest, out) {
     out.push(caller, asked - begin, held - begin, leaving - begin, released - begin);
     asked = released;
     if (rest > 0) {
-      await sleep(rest / 1e3);
+      await workers.sleep(rest / 1e3);
       asked = now();
     }
   }
 }
 
-function used() {
-  const usage = process.resourceUsage();
-  return usage.userCPUTime + usage.systemCPUTime;
-}
-
-async function run(begin, end, section, rest) {
+async function run(...when) {
   const acquisitions = [];
-  const before = used();
-  await Promise.all(Array.from({length: Number(callers)},
-      (_, caller) => use(caller, begin, end, section, rest, acquisitions)));
-  return {acquisitions, cpu_us: used() - before};
+  const [, cpu] = await workers.atOnce(
+      (caller) => use(caller, ...when, acquisitions), Number(callers));
+  return {acquisitions, cpu_us: cpu};
 }
 
 async function main() {
-  client.on('error', (fault) => {
-    console.log(`sorry: ${fault.message}`);
-    process.exit(1);
-  });
+  client.on('error', (fault) => workers.sorry(fault.message));
   await client.ping();
-  console.log(`redlock ${version('redlock')} on ioredis ${version('ioredis')}, ` +
+  workers.say(`redlock ${versionOfRedlock} on ioredis ${versionOfRedis}, ` +
       `Node.js ${process.versions.node}: a try each 100 to 300 ms (its default)`);
   let held;
-  for await (const line of readline.createInterface({input: process.stdin})) {
-    const [verb, ...numbers] = line.split(' ');
+  await workers.listen(async (verb, numbers) => {
     if (verb === 'run') {
-      console.log(JSON.stringify(await run(...numbers.map(Number))));
+      workers.say(JSON.stringify(await run(...numbers)));
     } else if (verb === 'hold') {
       held = await redlock.lock(name, Number(lease));
-      console.log(String(now()));
+      workers.say(String(now()));
     } else {
       await held.unlock();
-      console.log('released');
+      workers.say('released');
     }
-  }
-  process.exit(0);
+  });
 }
 
 main();

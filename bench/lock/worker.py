@@ -4,25 +4,21 @@
 """
 
 import json
+import pathlib
 import platform
-import resource
 import sys
-import threading
 import time
 
-try:
-    import redis
-except ImportError as missing:
-    sys.exit(print(f"sorry: {missing}", flush=True))
+sys.dont_write_bytecode = True  # beside the sources
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+import workers  # noqa: E402
+
+redis = workers.imported("redis")
 
 
-def used():
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return (usage.ru_utime + usage.ru_stime) * 1e6
-
-
-def use(lock, caller, begin, end, section, rest, out):
-    time.sleep(max(0, begin - time.monotonic_ns()) / 1e9)
+def use(lock, caller, begin, end, section, rest):
+    out = []
+    workers.sleep_until(begin)
     asked = time.monotonic_ns()
     while asked < end:
         lock.acquire()
@@ -37,20 +33,11 @@ def use(lock, caller, begin, end, section, rest, out):
         if rest:
             time.sleep(rest / 1e6)
             asked = time.monotonic_ns()
+    return out
 
 
-def run(locks, begin, end, section, rest):
-    before = used()
-    lists = [[] for _ in locks]
-    threads = [
-        threading.Thread(target=use, args=(lock, i, begin, end, section, rest, lists[i]))
-        for i, lock in enumerate(locks)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    cpu = used() - before
+def run(locks, *when):
+    lists, cpu = workers.at_once(lambda caller: use(locks[caller], caller, *when), len(locks))
     return {"acquisitions": [number for each in lists for number in each], "cpu_us": cpu}
 
 
@@ -59,17 +46,17 @@ def main(socket, name, lease, callers):
     locks = [client.lock(name, timeout=int(lease) / 1000) for _ in range(int(callers))]
     client.ping()
     version = f"redis-py {redis.__version__}, Python {platform.python_version()}"
-    print(f"{version}: Lock, a try each 100 ms (its default)", flush=True)
+    workers.say(f"{version}: Lock, a try each 100 ms (its default)")
     for line in sys.stdin:
         verb, *numbers = line.split()
         if verb == "run":
-            print(json.dumps(run(locks, *map(int, numbers))), flush=True)
+            workers.say(json.dumps(run(locks, *map(int, numbers))))
         elif verb == "hold":
             locks[0].acquire()
-            print(time.monotonic_ns(), flush=True)
+            workers.say(time.monotonic_ns())
         else:
             locks[0].release()
-            print("released", flush=True)
+            workers.say("released")
 
 
 main(*sys.argv[1:])

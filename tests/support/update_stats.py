@@ -48,4 +48,5 @@ def main():
             stop = pipe.execute()[-1]
 
 
-main()
+if __name__ == "__main__":
+    main()

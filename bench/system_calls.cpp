@@ -1,4 +1,4 @@
-#include "client/system_calls.hpp"
+#include "system_calls.hpp"
 
 #include <algorithm>
 #include <array>
@@ -21,6 +21,7 @@ namespace {
 struct alignas(64) Counter {
   std::atomic<std::int64_t> transfers = 0;
   std::atomic<std::int64_t> waits = 0;
+  std::atomic<std::int64_t> looks = 0;
 };
 
 struct Counters {
@@ -58,6 +59,12 @@ int wait_by(long number, Arguments... arguments) {
   return static_cast<int>(::syscall(number, arguments...));
 }
 
+bench::SystemCalls counted_by(Counter const& counter) {
+  return {counter.transfers.load(std::memory_order_relaxed),
+          counter.waits.load(std::memory_order_relaxed),
+          counter.looks.load(std::memory_order_relaxed)};
+}
+
 constexpr std::size_t kernel_sigset_size = _NSIG / 8;
 
 }  // namespace
@@ -78,6 +85,7 @@ ssize_t send(int fd, void const* bytes, std::size_t size, int flags) {
   return transfer(SYS_sendto, fd, bytes, size, flags, nullptr, 0);
 }
 ssize_t recv(int fd, void* bytes, std::size_t size, int flags) {
+  if ((flags & MSG_PEEK) != 0) count(own().looks);
   return transfer(SYS_recvfrom, fd, bytes, size, flags, nullptr, nullptr);
 }
 ssize_t sendmsg(int fd, msghdr const* message, int flags) {
@@ -103,12 +111,11 @@ namespace bench {
 SystemCalls SystemCalls::so_far() {
   SystemCalls out;
   std::lock_guard const guard{counters().mutex};
-  for (auto const& each : counters().all) {
-    out.transfers += each.transfers.load(std::memory_order_relaxed);
-    out.waits += each.waits.load(std::memory_order_relaxed);
-  }
+  for (auto const& each : counters().all) out += counted_by(each);
   return out;
 }
+
+SystemCalls SystemCalls::of_this_thread() { return counted_by(own()); }
 
 void SystemCalls::add(std::string_view name, std::int64_t times) {
   constexpr std::array<std::string_view, 12> transferring{
