@@ -18,6 +18,8 @@ set(exceptions "mutex -> lock" "recursive_lock -> lock" "shared_mutex -> shared_
 set(of_locking "^src/(locking/.*|(hold|lock|multi_lock|owner|recursive_lock|semaphore|shared_lock)\\.cpp)$")
 # What is flushed in bulk has in src/buffering/ what it has in common.
 set(of_buffering "^src/(buffering/.*|(buffered_counter|statistics)\\.cpp)$")
+# What shared data has in common is in src/sharing/.
+set(of_sharing "^src/(sharing/.*|shared_value\\.cpp)$")
 
 # Where a third-party header may be included, and what may never be in a public header.
 set(home_of_hiredis "^src/core/hiredis\\.hpp$")
@@ -60,6 +62,9 @@ foreach(file IN LISTS files)
     endif()
     if(header MATCHES "^buffering/" AND NOT file MATCHES "${of_buffering}")
       string(APPEND bad "  ${file}: ${header} (it is for what is flushed in bulk)\n")
+    endif()
+    if(header MATCHES "^sharing/" AND NOT file MATCHES "${of_sharing}")
+      string(APPEND bad "  ${file}: ${header} (it is for shared data)\n")
     endif()
     if(header MATCHES "^([a-z_]+)_[a-z]+\\.hpp$")
       set(noun "${CMAKE_MATCH_1}")

@@ -19,4 +19,5 @@
 #include <tandem/shared_lock.hpp>
 #include <tandem/shared_map.hpp>
 #include <tandem/shared_mutex.hpp>
+#include <tandem/shared_value.hpp>
 #include <tandem/statistics.hpp>
