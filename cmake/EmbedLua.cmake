@@ -1,8 +1,8 @@
 # tandem_embed_lua(<target> <file.lua>...)
 #
-# Writes <build>/generated/scripts.hpp, for <target> only, with one constant per file:
-# src/lua/lock/acquire.lua becomes `inline constexpr Script lock_acquire{source, sha1}` in
-# tandem::scripts, and `all` lists every one with its name. The SHA1 is taken here, over the very
+# Writes <build>/generated/scripts.hpp and scripts.cpp, for <target> only, with one constant per file:
+# src/lua/lock/acquire.lua becomes `extern Script const lock_acquire` in tandem::scripts, and `all`
+# lists every one with its name. A change within a file changes scripts.cpp alone. The SHA1 is taken here, over the very
 # bytes embedded, so tandem ships no SHA1 code. Configuring fails when a script's header and its
 # body do not name the same KEYS and ARGV: a line `-- KEYS[1] ...` or `-- ARGV[2] ...` for each, and
 # `-- ARGV[3..] ...` for "from here on, any number", which a body reads with a computed index or as
@@ -12,6 +12,7 @@
 # several scripts have in common; `-- uses: noun/part` one of another folder. The part is no script
 # of its own and not in the list of files.
 function(tandem_embed_lua target)
+  set(declarations "")
   set(constants "")
   set(entries "")
   foreach(file IN LISTS ARGN)
@@ -39,13 +40,15 @@ function(tandem_embed_lua target)
     string(SHA1 sha1 "${source}")
     tandem_check_lua_header("${file}" "${source}")
 
-    string(APPEND constants "inline constexpr Script ${noun}_${verb}{R\"LUA(${source})LUA\",\n"
+    string(APPEND declarations "extern Script const ${noun}_${verb};\n")
+    string(APPEND constants "constexpr Script ${noun}_${verb}{R\"LUA(${source})LUA\",\n"
       "    \"${sha1}\"};\n")
     string(APPEND entries "    Named{\"${noun}/${verb}\", ${noun}_${verb}},\n")
   endforeach()
   list(LENGTH ARGN count)
-  # Only written when it differs, so that an unrelated configure rebuilds nothing.
-  file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/generated/scripts.hpp" CONTENT [[
+  # Only written when they differ, so that an unrelated configure rebuilds nothing.
+  set(generated "${CMAKE_CURRENT_BINARY_DIR}/generated")
+  file(CONFIGURE OUTPUT "${generated}/scripts.hpp" CONTENT [[
 // Made by cmake/EmbedLua.cmake from src/lua/. Do not edit.
 #pragma once
 
@@ -56,17 +59,29 @@ function(tandem_embed_lua target)
 
 namespace tandem::scripts {
 
-@constants@
+@declarations@
 struct Named {
   std::string_view name;
   Script const& script;
 };
-inline constexpr std::array<Named, @count@> all{
+extern std::array<Named, @count@> const all;
+
+}  // namespace tandem::scripts
+]] @ONLY)
+  file(CONFIGURE OUTPUT "${generated}/scripts.cpp" CONTENT [[
+// Made by cmake/EmbedLua.cmake from src/lua/. Do not edit.
+#include "scripts.hpp"
+
+namespace tandem::scripts {
+
+@constants@
+constexpr std::array<Named, @count@> all{
 @entries@};
 
 }  // namespace tandem::scripts
 ]] @ONLY)
-  target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_BINARY_DIR}/generated")
+  target_sources(${target} PRIVATE "${generated}/scripts.cpp")
+  target_include_directories(${target} PRIVATE "${generated}")
 endfunction()
 
 # tandem_read_lua(<file> <variable>): its bytes, every one of them; a change of the file configures
