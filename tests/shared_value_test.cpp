@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include <tandem/core/connection.hpp>
 #include <tandem/lock.hpp>
 #include <tandem/shared_value.hpp>
 #include <tandem/testing/redis_server.hpp>

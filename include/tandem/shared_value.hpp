@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <concepts>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 
 #include <tandem/client.hpp>
 #include <tandem/core/codec.hpp>
+#include <tandem/core/shared_key.hpp>
 #include <tandem/hold.hpp>
 
 namespace tandem {
@@ -22,9 +24,10 @@ namespace detail {
 /// One string of the server, as bytes. See SharedValue for what each member promises.
 class SharedBytes {
  public:
-  SharedBytes(Client client, std::string name);
+  SharedBytes(Client client, std::string name)
+      : key_{std::move(client), std::move(name), "value"} {}
 
-  [[nodiscard]] std::string const& name() const noexcept { return name_; }
+  [[nodiscard]] SharedKey const& key() const noexcept { return key_; }
 
   [[nodiscard]] std::optional<std::string> get() const;
   void set(std::string_view value);
@@ -33,18 +36,13 @@ class SharedBytes {
   bool erase();
   [[nodiscard]] bool replace(std::string_view expected, std::string_view desired);
 
-  /// Throws `error` again, with the name in its text.
-  [[noreturn]] void refuse(CodecError const& error) const;
-
  private:
   friend class ValueUpdate;
-  friend class ValueWatch;
 
   [[nodiscard]] Reply change(std::optional<std::string_view> expected,
                              std::optional<std::string_view> desired, Deadline deadline) const;
 
-  Client client_;
-  std::string name_;
+  SharedKey key_;
 };
 
 /// The value on its way from what it was to what it shall be.
@@ -135,7 +133,7 @@ class SharedValue {
   /// No I/O yet.
   SharedValue(Client client, std::string name) : bytes_{std::move(client), std::move(name)} {}
 
-  [[nodiscard]] std::string const& name() const noexcept { return bytes_.name(); }
+  [[nodiscard]] std::string const& name() const noexcept { return bytes_.key().name(); }
 
   /// Empty when there is none.
   [[nodiscard]] std::optional<T> get() const { return value_of(bytes_.get()); }
@@ -212,11 +210,7 @@ class SharedValue {
  private:
   [[nodiscard]] std::optional<T> value_of(std::optional<std::string> const& bytes) const {
     if (!bytes) return std::nullopt;
-    try {
-      return Codec<T>::decode(*bytes);
-    } catch (CodecError const& error) {
-      bytes_.refuse(error);
-    }
+    return bytes_.key().template decoded<T>(*bytes);
   }
 
   template <class Predicate>
