@@ -33,6 +33,9 @@ using support::FaultProxy;
 using Number = SharedValue<std::int64_t>;
 using Text = SharedValue<std::string>;
 
+// A wait that must succeed fails its test after this instead of hanging.
+constexpr auto long_enough = 20s;
+
 class SharedValueTest : public ::testing::TestWithParam<int> {
  protected:
   [[nodiscard]] Client client() {
@@ -162,7 +165,9 @@ TEST_P(SharedValueTest, WaitReturnsAtOnceWhatIsThereAlready) {
 TEST_P(SharedValueTest, WaitIsWokenByWhoeverChangesTheValue) {
   value_.set(1);
   std::atomic<std::int64_t> got = 0;
-  std::jthread waiter{[&] { got = value_.wait_until([](std::int64_t now) { return now > 2; }); }};
+  std::jthread waiter{[&] {
+    got = value_.wait_for([](std::int64_t now) { return now > 2; }, long_enough).value_or(-1);
+  }};
   ASSERT_TRUE(is_tracked());
   value_.set(2);
   redis_.command("INCRBY", "value", 5);
@@ -172,7 +177,7 @@ TEST_P(SharedValueTest, WaitIsWokenByWhoeverChangesTheValue) {
 TEST_P(SharedValueTest, WaitBeginsBeforeThereIsAValue) {
   std::atomic<bool> got = false;
   std::jthread waiter{
-      [&] { got = value_.wait_until([](std::int64_t now) { return now == 1; }) == 1; }};
+      [&] { got = value_.wait_for([](std::int64_t now) { return now == 1; }, long_enough) == 1; }};
   ASSERT_TRUE(is_tracked());
   value_.set(1);
   EXPECT_TRUE(eventually([&] { return got.load(); }));
@@ -197,7 +202,7 @@ TEST_P(SharedValueTest, ManyThreadsThatWaitCostOneReadForEachChange) {
   std::vector<std::jthread> waiters;
   for (int i = 0; i < threads; ++i) {
     waiters.emplace_back([&] {
-      (void)value_.wait_until([](std::int64_t now) { return now == 1; });
+      (void)value_.wait_for([](std::int64_t now) { return now == 1; }, long_enough);
       ++done;
     });
   }
@@ -225,7 +230,9 @@ TEST_P(SharedValueTest, WaitEndsAtItsDeadlineOrWhenItIsStopped) {
 TEST_P(SharedValueTest, WaitGoesOnWhenItsConnectionIsLostAndMissesNothing) {
   value_.set(1);
   std::atomic<std::int64_t> got = 0;
-  std::jthread waiter{[&] { got = value_.wait_until([](std::int64_t now) { return now == 2; }); }};
+  std::jthread waiter{[&] {
+    got = value_.wait_for([](std::int64_t now) { return now == 2; }, long_enough).value_or(-1);
+  }};
   ASSERT_TRUE(is_tracked());
   Connection other{server_.url()};
   other.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
@@ -235,7 +242,9 @@ TEST_P(SharedValueTest, WaitGoesOnWhenItsConnectionIsLostAndMissesNothing) {
 
 TEST_P(SharedValueTest, WaitOutlivesARestartOfTheServer) {
   std::atomic<std::int64_t> got = 0;
-  std::jthread waiter{[&] { got = value_.wait_until([](std::int64_t now) { return now == 2; }); }};
+  std::jthread waiter{[&] {
+    got = value_.wait_for([](std::int64_t now) { return now == 2; }, long_enough).value_or(-1);
+  }};
   ASSERT_TRUE(is_tracked());
   server_.kill();
   server_.restart();
@@ -253,7 +262,7 @@ TEST_P(SharedValueTest, WaitWithoutTrackingLooksNowAndThen) {
   Number const value{Client{options}, "value"};
   std::atomic<bool> got = false;
   std::jthread waiter{
-      [&] { got = value.wait_until([](std::int64_t now) { return now == 1; }) == 1; }};
+      [&] { got = value.wait_for([](std::int64_t now) { return now == 1; }, long_enough) == 1; }};
   value_.set(1);
   EXPECT_TRUE(eventually([&] { return got.load(); }));
 }
@@ -283,8 +292,9 @@ TEST_P(SharedValueTest, KeyOfAnotherTypeIsRefusedAndLeftAlone) {
 
 TEST_P(SharedValueTest, WaitIsToldWhenTheKeyBecomesAnotherType) {
   std::string code;
-  std::jthread waiter{
-      [&] { code = code_of([&] { (void)value_.wait_until([](auto) { return true; }); }); }};
+  std::jthread waiter{[&] {
+    code = code_of([&] { (void)value_.wait_for([](auto) { return true; }, long_enough); });
+  }};
   ASSERT_TRUE(is_tracked());
   redis_.command("RPUSH", "value", "x");
   waiter.join();
