@@ -12,11 +12,15 @@
 #include <tandem/multi_lock.hpp>
 #include <tandem/mutex.hpp>
 #include <tandem/owner.hpp>
+#include <tandem/ranking.hpp>
 #include <tandem/rate_limiter.hpp>
 #include <tandem/recursive_lock.hpp>
 #include <tandem/rolling_counter.hpp>
 #include <tandem/semaphore.hpp>
+#include <tandem/shared_list.hpp>
 #include <tandem/shared_lock.hpp>
 #include <tandem/shared_map.hpp>
 #include <tandem/shared_mutex.hpp>
+#include <tandem/shared_set.hpp>
+#include <tandem/shared_value.hpp>
 #include <tandem/statistics.hpp>
