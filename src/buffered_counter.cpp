@@ -13,8 +13,9 @@
 
 #include "buffering/cells.hpp"
 #include "buffering/flusher.hpp"
-#include "buffering/owned.hpp"
+#include "buffering/in_use.hpp"
 #include "core/companion_key.hpp"
+#include "core/per_process.hpp"
 #include "scripts.hpp"
 
 namespace tandem {
@@ -211,20 +212,22 @@ std::optional<std::int64_t> CounterBuffer::pending_beside(
 }  // namespace
 
 struct BufferedCounter::State {
+  State(Client a_client, std::string a_name, BufferedCounterOptions const& its_options)
+      : client{std::move(a_client)}, name{std::move(a_name)}, options{its_options} {}
+
+  struct Own : detail::InUse<CounterBuffer> {
+    explicit Own(State& state) : Own{state, state.client.core().service<detail::Flusher>()} {}
+    Own(State& state, detail::Flusher& flusher)
+        : InUse{flusher,
+                std::make_shared<CounterBuffer>(
+                    state.name, detail::companion_key(state.name, "flushed:" + flusher.fresh_id()),
+                    state.options)} {}
+  };
+
+  Client client;
   std::string name;
-  detail::Owned<CounterBuffer> own;
-
-  State(Client client, std::string a_name, BufferedCounterOptions const& options)
-      : name{std::move(a_name)}, own{std::move(client), [this, options](std::string const& id) {
-                                       return std::make_shared<CounterBuffer>(
-                                           name, detail::companion_key(name, "flushed:" + id),
-                                           options);
-                                     }} {}
-
-  void add_slowly(std::int64_t n) {
-    auto& mine = own.get();
-    if (mine.buffer->add_seen(n)) mine.flusher.look_at(mine.buffer);
-  }
+  BufferedCounterOptions options;
+  detail::PerProcess<Own, State&> own{*this};  // the last: it is made of the others
 };
 
 BufferedCounter::BufferedCounter(Client client, std::string name, BufferedCounterOptions options) {
@@ -243,28 +246,23 @@ BufferedCounter::BufferedCounter(Client client, std::string name, BufferedCounte
 }
 
 void BufferedCounter::add(std::int64_t n) {
-  if (!state_->own.get().buffer->add_unseen(n)) state_->add_slowly(n);
+  auto& own = state_->own.get();
+  if (!own->add_unseen(n) && own->add_seen(n)) own.wants_a_look();
 }
 
-void BufferedCounter::flush() {
-  auto& own = state_->own;
-  own.get().buffer->flush(own.client().core());
-}
+void BufferedCounter::flush() { state_->own.get()->flush(state_->client.core()); }
 
-std::int64_t BufferedCounter::pending() const { return state_->own.get().buffer->pending(); }
+std::int64_t BufferedCounter::pending() const { return state_->own.get()->pending(); }
 
-std::int64_t BufferedCounter::unconfirmed() const {
-  return state_->own.get().buffer->unconfirmed();
-}
+std::int64_t BufferedCounter::unconfirmed() const { return state_->own.get()->unconfirmed(); }
 
 std::int64_t BufferedCounter::value() const {
   // After so many tries the record is of older data, or has expired: the number has all there is.
   constexpr int tries = 5;
-  auto& own = state_->own;
-  auto& core = own.client().core();
+  auto& core = state_->client.core();
   auto const deadline = core.deadline();
   for (int i = 1;; ++i) {
-    auto const buffers = own.get().flusher.of(state_->name);
+    auto const buffers = state_->own.get().flusher().of(state_->name);
     std::vector<CounterBuffer const*> counters;
     std::vector<std::string_view> keys{state_->name};
     for (auto const& each : buffers) {
