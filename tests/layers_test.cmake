@@ -9,7 +9,7 @@ cmake_minimum_required(VERSION 3.25)
 set(floors
   hiredis                                                  # the C library, tamed
   error options command describe companion_key random_id reply script codec scratch channel  # what is said: no sockets, no threads
-  fork per_process since_boot thread waiting futex bell lookup socket tls wire backoff inspection connect pool request line line_writing line_ends shared_line  # connections
+  fork per_process process since_boot thread waiting futex bell lookup socket tls wire backoff inspection connect pool request line line_writing line_ends shared_line  # connections
   pipeline transaction conversation connection             # saying it there
   events attendant core client hold owner)                       # what every primitive is built with
 # The exceptions: primitives that are a Lock with another face.
