@@ -33,7 +33,7 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using Fault = FaultProxy::Fault;
 
-constexpr BufferedCounterOptions by_hand{.flush_interval = 24h};
+constexpr BufferedCounterOptions by_hand{.flush_interval = 12h, .resend_for = 24h};
 constexpr BufferedCounterOptions often{.flush_interval = 5ms};
 
 class BufferedCounterFaultsTest : public ::testing::Test {

@@ -12,7 +12,7 @@ namespace tandem {
 /// When a buffered counter is flushed.
 struct BufferedCounterOptions {
   /// How long an add may wait to be shared. Shorter ones are seen sooner and cost more commands.
-  /// From 1 ms to 24 hours.
+  /// From 1 ms to 12 hours.
   std::chrono::milliseconds flush_interval{100};
 
   /// So much, added or taken by one thread, is flushed without waiting for the interval; 0: nothing
@@ -20,8 +20,9 @@ struct BufferedCounterOptions {
   std::int64_t flush_at = 0;
 
   /// For how long what was sent and not answered is sent again. The server remembers for twice as
-  /// long what it has applied. From 1 ms to 24 hours; it should be longer than any failure that is
-  /// to be survived, and many intervals: what was not confirmed is sent again with the next flush.
+  /// long what it has applied. From 1 ms to 24 hours, and at least twice flush_interval: what was
+  /// not confirmed is sent again with the next flush. It should be longer than any failure that is
+  /// to be survived.
   std::chrono::milliseconds resend_for{std::chrono::hours{1}};
 };
 
