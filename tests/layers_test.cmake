@@ -17,7 +17,7 @@ set(exceptions "mutex -> lock" "recursive_lock -> lock" "shared_mutex -> shared_
 # What locks have in common is in src/locking/, for these only.
 set(of_locking "^src/(locking/.*|(hold|lock|multi_lock|owner|recursive_lock|semaphore|shared_lock)\\.cpp)$")
 # What is flushed in bulk has in src/buffering/ what it has in common.
-set(of_buffering "^src/(buffering/.*|(buffered_counter|statistics)\\.cpp)$")
+set(of_buffering "^src/(buffering/.*|(buffered_counter(_buffer)?|statistics)\\.[ch]pp)$")
 
 # Where a third-party header may be included, and what may never be in a public header.
 set(home_of_hiredis "^src/core/hiredis\\.hpp$")

@@ -24,6 +24,10 @@ struct BufferedCounterOptions {
   /// not confirmed is sent again with the next flush. It should be longer than any failure that is
   /// to be survived.
   std::chrono::milliseconds resend_for{std::chrono::hours{1}};
+
+  /// What is added is kept in memory that outlives the process (a file in /dev/shm), and where it is
+  /// killed others deliver it: see BufferedCounter.
+  bool survive_crash = false;
 };
 
 /// A `Counter` that is added to in nanoseconds: each thread counts for itself, and what came

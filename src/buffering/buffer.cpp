@@ -47,6 +47,7 @@ Buffer::Sent Buffer::begin() {
     fresh->sequence = ++sequence_;
     parcel_ = std::move(fresh);
     first_sent_ = since_boot();
+    note_parcel();
   }
   ++under_way_;
   return parcel_;
@@ -104,6 +105,16 @@ void Buffer::end_parcel(End how) noexcept {
   parcel_.reset();
   under_way_ = 0;
   in_doubt_ = false;
+  note_parcel();
+}
+
+void Buffer::go_on(std::uint64_t sequence, std::vector<std::string> words,
+                   std::chrono::nanoseconds first_sent) {
+  sequence_ = sequence;
+  if (words.empty()) return;
+  parcel_ = std::make_shared<Parcel const>(Parcel{sequence, std::move(words)});
+  first_sent_ = first_sent;
+  in_doubt_ = true;
 }
 
 void Buffer::flush(Channel& channel) {
@@ -162,6 +173,11 @@ std::unique_ptr<Error> Buffer::last_words(std::string_view why) {
   gather();
   auto const left = gathered();
   if (parcel_ == nullptr && left == 0) return nullptr;
+  if (outlives_its_process()) {
+    return std::make_unique<Error>(
+        fmt::format("tandem: {}: {} is left for another process of this user to add: {}", name_,
+                    saturating_add(in_hand(), left), why));
+  }
   if (!in_doubt_) {
     return std::make_unique<Error>(fmt::format("tandem: {}: {} was never added: {}", name_,
                                                saturating_add(in_hand(), left), why));

@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/fork.hpp"
+
 namespace tandem::detail {
 namespace {
 
@@ -80,6 +82,17 @@ int open_pidfd(int pid) noexcept {
 bool says_dead(int pidfd) noexcept {
   pollfd look{pidfd, POLLIN, 0};
   return ::poll(&look, 1, 0) > 0;
+}
+
+bool has_ended(int pid, std::string_view start) {
+  NoFork const until_closed;
+  int const fd = open_pidfd(pid);
+  if (fd < 0) return errno == ESRCH;
+  // The descriptor is of whoever has the pid now; if that one began at another time, ours is gone.
+  auto const now = start_of(pid);
+  bool const out = says_dead(fd) || (!now.empty() && now != start);
+  ::close(fd);
+  return out;
 }
 
 }  // namespace tandem::detail

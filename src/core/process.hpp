@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace tandem::detail {
 
@@ -21,5 +22,9 @@ namespace tandem::detail {
 
 /// Whether the pidfd is of a process that has ended.
 [[nodiscard]] bool says_dead(int pidfd) noexcept;
+
+/// Whether it is proven that the process of this place that had the pid and that start has ended;
+/// one that is only stopped, or of which nothing is known, has not.
+[[nodiscard]] bool has_ended(int pid, std::string_view start);
 
 }  // namespace tandem::detail

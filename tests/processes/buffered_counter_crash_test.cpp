@@ -1,0 +1,360 @@
+// BufferedCounterOptions::survive_crash: processes are killed in the middle of what they do, and
+// others deliver what they had added, once.
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <tandem/buffered_counter.hpp>
+
+#include "support/crash_scene.hpp"
+#include "support/fault_proxy.hpp"
+#include "support/forked.hpp"
+#include "support/observed.hpp"
+#include "support/patience.hpp"
+#include "support/shared_memory.hpp"
+#include "support/threads.hpp"
+
+namespace tandem {
+namespace {
+
+using namespace std::chrono_literals;
+using support::code_of;
+using support::eventually;
+using support::FaultProxy;
+using support::Forked;
+using support::Shared;
+using ::testing::IsEmpty;
+using Fault = FaultProxy::Fault;
+
+class BufferedCounterCrashTest : public support::CrashScene {};
+
+TEST_F(BufferedCounterCrashTest, WhatAKilledProcessHadAddedIsDeliveredByOneThatLives) {
+  auto const hits = survivor();
+  auto const worker = worker_that_adds(10);
+  EXPECT_EQ(number(), 0);
+  kill(*worker);
+  EXPECT_TRUE(becomes(10));
+  EXPECT_THAT(reports_.texts(), IsEmpty());
+}
+
+TEST_F(BufferedCounterCrashTest, WhoComesLaterDeliversIt) {
+  kill(*worker_that_adds(10));
+  kill(*worker_that_adds(200));
+  auto const hits = survivor();
+  EXPECT_TRUE(becomes(210));
+  EXPECT_EQ(hits.pending(), 0);
+}
+
+TEST_F(BufferedCounterCrashTest, WhatIsBeingDeliveredForAnotherIsInItsValue) {
+  server_.pause();
+  auto const worker = worker_that_adds(10);
+  auto const hits = survivor();
+  kill(*worker);
+  server_.resume();
+  EXPECT_TRUE(eventually([&] { return hits.value() == 10; }));
+  EXPECT_TRUE(becomes(10));
+  EXPECT_EQ(hits.value(), 10);
+}
+
+/// How much a process has begun to add, and how much it knows that it added.
+struct Book {
+  std::array<std::atomic<std::int64_t>, 4> begun{};
+  std::array<std::atomic<std::int64_t>, 4> added{};
+};
+
+/// Adds in two threads, and flushes in one of them, until it is killed.
+std::string add_for_ever(BufferedCounter& hits, Book& book, std::size_t me) {
+  support::on_threads(2, [&](int thread) {
+    for (int i = 0;; ++i) {
+      auto const n = 1 + i % 3;
+      book.begun[me] += n;
+      hits.add(n);
+      book.added[me] += n;
+      if (thread == 0 && i % 5000 == 4999) hits.flush();
+    }
+  });
+  return {};
+}
+
+TEST_F(BufferedCounterCrashTest, AllThatKilledProcessesHadAddedIsCountedAndNothingTwice) {
+  std::minstd_rand random{20261128};
+  auto const path = path_of_hits();
+  constexpr int rounds = 6;
+  Shared<Book> const book;
+  {
+    auto const hits = survivor({.flush_interval = 2ms, .survive_crash = true});
+    for (int round = 0; round < rounds; ++round) {
+      std::vector<std::unique_ptr<Forked>> workers;
+      for (std::size_t me = 0; me < 4; ++me) {
+        auto const interval = std::chrono::milliseconds{me % 2 == 0 ? 1 : 1000};
+        workers.push_back(std::make_unique<Forked>([&, me, interval] {
+          BufferedCounter mine{Client{server_.url() + "?command_timeout=20s"},
+                               "hits",
+                               {.flush_interval = interval, .survive_crash = true}};
+          return add_for_ever(mine, *book, me);
+        }));
+      }
+      for (std::size_t me = 0; me < 4; ++me) {
+        auto const enough = book->added[me] + 20'000 + static_cast<std::int64_t>(random() % 30'000);
+        EXPECT_TRUE(eventually([&] { return book->added[me] >= enough; }));
+        kill(*workers[me]);
+      }
+    }
+  }
+  // When the last one that lives is gone, nothing is left to anybody.
+  auto const last = std::make_unique<std::optional<BufferedCounter>>(survivor());
+  std::int64_t begun = 0;
+  std::int64_t added = 0;
+  for (std::size_t me = 0; me < 4; ++me) {
+    begun += book->begun[me];
+    added += book->added[me];
+  }
+  EXPECT_TRUE(eventually([&] { return number() >= added; })) << number() << " of " << added;
+  last->reset();
+  EXPECT_TRUE(is_gone(path));
+  EXPECT_GE(number(), added);
+  EXPECT_LE(number(), begun);
+  EXPECT_LE(begun - added, 3 * 2 * 4 * rounds);  // an add of each thread
+  EXPECT_THAT(reports_.texts(), IsEmpty());
+}
+
+TEST_F(BufferedCounterCrashTest, OfManyWhoLiveOneDeliversIt) {
+  auto const one = survivor();
+  auto const two = survivor();
+  auto const third = worker_that_adds(0);
+  auto const fourth = worker_that_adds(0);
+  std::int64_t expected = 0;
+  for (int round = 0; round < 5; ++round) {
+    std::vector<std::unique_ptr<Forked>> workers;
+    for (int i = 0; i < 4; ++i) workers.push_back(worker_that_adds(1 + i));
+    for (auto const& each : workers) kill(*each);
+    expected += 1 + 2 + 3 + 4;
+    ASSERT_TRUE(becomes(expected));
+  }
+}
+
+TEST_F(BufferedCounterCrashTest, WhoIsKilledWhileDeliveringIsFollowedByTheNext) {
+  auto const path = path_of_hits();
+  std::minstd_rand random{7};
+  std::int64_t expected = 0;
+  for (int round = 0; round < 30; ++round) {
+    // It adopts what the one before it left, and is killed at some moment of that.
+    auto const worker = worker_that_adds(1 + round);
+    expected += 1 + round;
+    auto const moment =
+        std::chrono::steady_clock::now() + std::chrono::microseconds{random() % 4000};
+    while (std::chrono::steady_clock::now() < moment) {
+    }
+    kill(*worker);
+  }
+  {
+    auto const last = survivor();
+    EXPECT_TRUE(eventually([&] { return number() >= expected; })) << number();
+  }
+  EXPECT_TRUE(is_gone(path));
+  EXPECT_EQ(number(), expected);
+}
+
+// ---- What was on its way ----
+
+class BufferedCounterCrashOnItsWayTest : public BufferedCounterCrashTest {
+ protected:
+  /// Killed with 10 on their way, which met `fault`, and 100 more added.
+  void kill_with_a_flush_under_way(Fault fault, bool executed) {
+    Shared<std::atomic<int>> const steps;
+    auto const worker = std::make_unique<Forked>([&]() -> std::string {
+      BufferedCounter hits{Client{proxy_.url() + "?command_timeout=20s&connect_timeout=20s"},
+                           "hits", by_hand};
+      hits.add();
+      hits.flush();
+      *steps = 1;
+      if (!eventually([&] { return *steps == 2; })) return "was not told";
+      std::thread adding{[&] {
+        (void)eventually([&] { return hits.pending() == 10; });
+        hits.add(100);
+        *steps = 3;
+      }};
+      hits.add(10);
+      code_of([&] { hits.flush(); });
+      for (;;) ::pause();
+    });
+    ASSERT_TRUE(eventually([&] { return *steps == 1; }));
+    proxy_.next("EVALSHA", fault);
+    proxy_.refuse(true);  // it does not get through by another connection
+    *steps = 2;
+    ASSERT_TRUE(eventually([&] { return *steps == 3; }));
+    ASSERT_TRUE(eventually([&] { return proxy_.met() == 1; }));
+    if (executed) {
+      ASSERT_TRUE(becomes(11));
+    }
+    kill(*worker);
+    proxy_.refuse(false);
+    EXPECT_EQ(number(), executed ? 11 : 1);
+  }
+
+  FaultProxy proxy_{server_};
+};
+
+TEST_F(BufferedCounterCrashOnItsWayTest, FlushWhoseReplyNobodyHeardIsCountedOnce) {
+  kill_with_a_flush_under_way(Fault::swallow_reply, true);
+  BufferedCounter const hits{client(proxy_.url()), "hits", by_hand};
+  EXPECT_TRUE(becomes(111));
+  EXPECT_EQ(redis_.command("KEYS", "{hits}:flushed:*").size(), 1U);  // in the name of the killed
+}
+
+TEST_F(BufferedCounterCrashOnItsWayTest, FlushThatNeverArrivedIsCountedOnce) {
+  kill_with_a_flush_under_way(Fault::cut_before_request, false);
+  BufferedCounter const hits{client(proxy_.url()), "hits", by_hand};
+  EXPECT_TRUE(becomes(111));
+}
+
+TEST_F(BufferedCounterCrashOnItsWayTest, FlushThatArrivesAfterItWasSentAgainIsCountedOnce) {
+  kill_with_a_flush_under_way(Fault::cut_and_delay, false);
+  {
+    BufferedCounter const hits{client(proxy_.url()), "hits", by_hand};
+    EXPECT_TRUE(becomes(111));
+  }
+  proxy_.deliver_delayed();
+  await_look();
+  EXPECT_EQ(number(), 1'000'111);
+}
+
+TEST_F(BufferedCounterCrashOnItsWayTest, FlushThatArrivesBeforeItIsSentAgainIsCountedOnce) {
+  kill_with_a_flush_under_way(Fault::cut_and_delay, false);
+  proxy_.deliver_delayed();
+  ASSERT_TRUE(becomes(11));
+  BufferedCounter const hits{client(proxy_.url()), "hits", by_hand};
+  EXPECT_TRUE(becomes(111));
+}
+
+TEST_F(BufferedCounterCrashOnItsWayTest, WhoIsKilledAfterSendingItAgainIsFollowedByTheNext) {
+  kill_with_a_flush_under_way(Fault::cut_before_request, false);
+  proxy_.next("EVAL", Fault::swallow_reply);  // the first of the one who goes on with it
+  auto const next = worker(proxy_.url(), [](BufferedCounter&) {});
+  ASSERT_TRUE(becomes(11));
+  kill(*next);
+  BufferedCounter const last{client(proxy_.url()), "hits", by_hand};
+  EXPECT_TRUE(becomes(111));
+  EXPECT_EQ(redis_.command("KEYS", "{hits}:flushed:*").size(), 1U);
+}
+
+TEST_F(BufferedCounterCrashOnItsWayTest, WhatWasOnItsWayForTooLongIsToldAndNotSentAgain) {
+  Shared<std::atomic<bool>> const sent;
+  auto const options =
+      BufferedCounterOptions{.flush_interval = 1ms, .resend_for = 1s, .survive_crash = true};
+  auto const worker = std::make_unique<Forked>([&]() -> std::string {
+    auto quiet = Options::from_url(proxy_.url() + "?command_timeout=20s");
+    BufferedCounter hits{Client{quiet}, "hits", options};
+    hits.add(10);
+    *sent = true;
+    for (;;) ::pause();
+  });
+  proxy_.next("EVAL", Fault::swallow_reply);
+  ASSERT_TRUE(becomes(10));
+  kill(*worker);
+  auto const late = std::chrono::steady_clock::now() + 1s;
+  ASSERT_TRUE(eventually([&] { return std::chrono::steady_clock::now() > late; }));
+  redis_.command("FLUSHALL");  // the record has expired
+  BufferedCounter const hits{client(proxy_.url()), "hits", options};
+  EXPECT_TRUE(eventually([&] { return reports_.have("hits: whether 10 was added is not known"); }));
+  await_look();
+  EXPECT_EQ(number(), 1'000'000);
+}
+
+// ---- Who is not dead, and what is not theirs ----
+
+TEST_F(BufferedCounterCrashTest, WhoIsStoppedIsNotDead) {
+  auto const worker = worker_that_adds(10);
+  ::kill(worker->pid(), SIGSTOP);
+  await_look();
+  await_look();
+  EXPECT_EQ(number(), 2'000'000);
+  ::kill(worker->pid(), SIGCONT);
+  kill(*worker);
+  auto const hits = survivor();
+  EXPECT_TRUE(becomes(2'000'010));
+}
+
+TEST_F(BufferedCounterCrashTest, ZombieIsDead) {
+  auto const hits = survivor();
+  auto const worker = worker_that_adds(10);
+  ::kill(worker->pid(), SIGKILL);  // and nobody waits for it
+  EXPECT_TRUE(becomes(10));
+}
+
+TEST_F(BufferedCounterCrashTest, OtherNamesDatabasesAndServersAreNotMixed) {
+  testing::RedisServer const other;
+  Client look{other.url()};
+  auto const in_another_database =
+      worker(server_.url() + "?db=1", [](BufferedCounter& hits) { hits.add(10); });
+  auto const on_another_server = worker(other.url(), [](BufferedCounter& hits) { hits.add(200); });
+  kill(*in_another_database);
+  kill(*on_another_server);
+  auto const hits = survivor();
+  BufferedCounter const another_name{client(server_.url()), "others", by_hand};
+  BufferedCounter const plain{client(server_.url()), "hits"};
+  await_look();
+  EXPECT_EQ(number(), 1'000'000);
+  EXPECT_EQ(redis_.command("EXISTS", "others").as<int>(), 0);
+  EXPECT_EQ(look.command("EXISTS", "hits").as<int>(), 0);
+  BufferedCounter const on_the_server{Client{other.url()}, "hits", by_hand};
+  EXPECT_TRUE(eventually([&] { return look.command("EXISTS", "hits").as<int>() == 1; }));
+  EXPECT_EQ(look.command("GET", "hits").as<int>(), 200);
+  BufferedCounter const in_the_database{client(server_.url(), "&db=1"), "hits", by_hand};
+  Client second{server_.url() + "?db=1"};
+  EXPECT_TRUE(eventually([&] { return second.command("EXISTS", "hits").as<int>() == 1; }));
+  EXPECT_EQ(second.command("GET", "hits").as<int>(), 10);
+}
+
+TEST_F(BufferedCounterCrashTest, ChildOfAForkHasAnAccountOfItsOwn) {
+  auto hits = survivor();
+  hits.add(5);
+  Shared<std::atomic<bool>> const added;
+  Forked child{[&]() -> std::string {
+    hits.add(10);
+    *added = true;
+    for (;;) ::pause();
+  }};
+  ASSERT_TRUE(eventually([&] { return added->load(); }));
+  kill(child);
+  EXPECT_TRUE(becomes(10));  // what the parent has added is the parent's, who lives
+  EXPECT_EQ(hits.pending(), 5);
+  hits.flush();
+  EXPECT_EQ(number(), 15);
+}
+
+TEST_F(BufferedCounterCrashTest, ThreadsWithoutACellOfTheirOwnAreCountedToo) {
+  constexpr int threads = 300;  // more than an account has cells
+  auto const worker = std::make_unique<std::unique_ptr<Forked>>(
+      this->worker(server_.url(), [](BufferedCounter& hits) {
+        std::atomic<int> there = 0;
+        std::atomic<bool> go = false;
+        support::on_threads(threads, [&](int number) {
+          ++there;
+          hits.add(number);
+          if (there == threads) go = true;
+          (void)eventually([&] { return go.load(); });
+          hits.add(number);
+        });
+        // New threads go on in the cells of those that have ended.
+        support::on_threads(threads, [&](int number) { hits.add(number); });
+      }));
+  kill(**worker);
+  auto const hits = survivor();
+  EXPECT_TRUE(becomes(3 * threads * (threads - 1) / 2)) << number();
+}
+
+}  // namespace
+}  // namespace tandem
