@@ -57,7 +57,7 @@ std::shared_ptr<CounterBuffer> BufferedCounter::State::fresh_buffer(Flusher& flu
           name, detail::Segment::most_accounts, entered.segment->path())};
     }
     // What others have left is delivered now, so that there is room.
-    for (auto& each : left) flusher.retire(std::exchange(each, nullptr));
+    for (auto& each : left) flusher.deliver(std::exchange(each, nullptr));
   }
 }
 

@@ -180,6 +180,7 @@ void CounterBuffer::note_parcel() noexcept {
 }
 
 std::vector<std::shared_ptr<Buffer>> CounterBuffer::left_by_others(Options const& told) {
+  if (account_ == nullptr) return {};
   return left_in(*account_->segment(), name(), terms().interval, told);
 }
 

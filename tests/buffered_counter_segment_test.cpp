@@ -269,16 +269,27 @@ TEST_F(BufferedCounterSegmentTest, WithoutDescriptorsItIsRefusedAndThenItWorks) 
 
 TEST_F(BufferedCounterSegmentTest, ProcessOfAnotherPidNamespaceIsNotTakenForDead) {
   if (auto const why = Contained::refusal(Contained::Proc::own); !why.empty()) GTEST_SKIP() << why;
-  support::Shared<std::atomic<bool>> const added;
-  Contained const inside{Contained::Proc::own, [&]() -> std::string {
-                           BufferedCounter hits{Client{server_.url()}, "hits", by_hand};
-                           hits.add(10);
-                           *added = true;
-                           for (;;) ::pause();
-                         }};
-  ASSERT_TRUE(eventually([&] { return added->load(); }));
+  struct Told {
+    std::atomic<bool> is_added;
+    char path[128];
+  };
+  support::Shared<Told> const told;
+  {
+    Contained const inside{Contained::Proc::own, [&]() -> std::string {
+                             BufferedCounter hits{Client{server_.url()}, "hits", by_hand};
+                             hits.add(10);
+                             own_files().begin()->copy(told->path, sizeof told->path - 1);
+                             told->is_added = true;
+                             for (;;) ::pause();
+                           }};
+    ASSERT_TRUE(eventually([&] { return told->is_added.load(); }));
+    await_look();
+    EXPECT_EQ(number(), 1'000'000);
+  }
+  // Nobody out here can tell that it is dead now.
   await_look();
-  EXPECT_EQ(number(), 1'000'000);
+  EXPECT_EQ(number(), 2'000'000);
+  EXPECT_TRUE(std::filesystem::remove(told->path));
 }
 
 TEST_F(BufferedCounterSegmentTest, ProcessThatCannotBeToldFromOthersIsRefused) {

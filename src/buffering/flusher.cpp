@@ -73,6 +73,15 @@ void Flusher::look_at(std::shared_ptr<Buffer> const& buffer) {
 }
 
 void Flusher::retire(std::shared_ptr<Buffer> const& buffer) {
+  try {
+    for (auto const& left : buffer->left_by_others(options_)) deliver(left);
+  } catch (std::exception const& fault) {  // out of memory: they are left as they were
+    options_.report(Error{fmt::format("tandem: {}: {}", buffer->name(), fault.what())});
+  }
+  deliver(buffer);
+}
+
+void Flusher::deliver(std::shared_ptr<Buffer> const& buffer) {
   bool waits = !events_.is_own_thread();
   bool failed = false;
   {
@@ -163,7 +172,7 @@ void Flusher::take_over_what_was_left(Deadline now) {
     next_look_ = looking.empty() ? Deadline::max() : now + look_again_after;
   }
   for (auto const& each : looking) {
-    for (auto const& left : each->left_by_others(options_)) retire(left);
+    for (auto const& left : each->left_by_others(options_)) deliver(left);
   }
 }
 

@@ -32,9 +32,11 @@ class Flusher final : public EventListener {
   /// What was added to it is to be flushed by its interval, or at once where it is urgent. The
   /// first look starts the event thread, if there can be one.
   void look_at(std::shared_ptr<Buffer> const& buffer);
+  /// Its object ends: delivers it, and what other processes have left.
+  void retire(std::shared_ptr<Buffer> const& buffer);
   /// Nobody will add to it any more: flushes it now, or later if the server cannot be reached. On
   /// the event thread, later.
-  void retire(std::shared_ptr<Buffer> const& buffer);
+  void deliver(std::shared_ptr<Buffer> const& buffer);
   /// Those that add to `name`.
   [[nodiscard]] std::vector<std::shared_ptr<Buffer>> of(std::string_view name);
 

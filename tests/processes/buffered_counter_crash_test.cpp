@@ -57,6 +57,18 @@ TEST_F(BufferedCounterCrashTest, WhoComesLaterDeliversIt) {
   EXPECT_EQ(hits.pending(), 0);
 }
 
+TEST_F(BufferedCounterCrashTest, WhoEndsDeliversItBeforeTheFileGoes) {
+  auto const path = path_of_hits();
+  std::optional<BufferedCounter> hits{survivor()};
+  auto const worker = worker_that_adds(10);
+  auto const idle = worker_that_adds(0);
+  kill(*worker);
+  kill(*idle);
+  hits.reset();
+  EXPECT_EQ(number(), 10);
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
 TEST_F(BufferedCounterCrashTest, WhatIsBeingDeliveredForAnotherIsInItsValue) {
   server_.pause();
   auto const worker = worker_that_adds(10);
