@@ -17,10 +17,10 @@ class Segment;
 ///
 /// All numbers of what is added only ever move on, round the clock of 64 bits, and nothing is ever
 /// moved from one place to another: what is gathered is what was added less what was taken into
-/// parcels. So there is one step only that changes more than one number, note(), and that one writes
-/// beside what holds and then lets it hold, by one store. Whoever dies, on whatever line, leaves an
-/// account that holds each add once; and whoever goes on with it does what its owner would have
-/// done next.
+/// parcels. So there is one step only that changes more than one number, note(), and that one
+/// writes beside what holds and then lets it hold, by one store. Whoever dies, on whatever line,
+/// leaves an account that holds each add once; and whoever goes on with it does what its owner
+/// would have done next.
 ///
 /// Threads: its owner's lock is held, but for what is done to a cell.
 class Account {

@@ -107,7 +107,8 @@ class Buffer {
   /// Whether another process goes on with what is in it when this one has ended; and this one with
   /// what others have left.
   [[nodiscard]] virtual bool outlives_its_process() const noexcept { return false; }
-  /// What they have left: to be delivered, and then forgotten. `told` is told what is wrong with it.
+  /// What they have left: to be delivered, and then forgotten. `told` is told what is wrong with
+  /// it.
   [[nodiscard]] virtual std::vector<std::shared_ptr<Buffer>> left_by_others(
       Options const& /*told*/) {
     return {};

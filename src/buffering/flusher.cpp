@@ -262,6 +262,10 @@ void Flusher::take_answer(std::shared_ptr<Buffer> const& buffer, Buffer::Sent co
     return;
   }
   auto const refusal = buffer->answered(parcel, *reply);
+  if (refusal && refusal->code() == "LOADING") {  // as good as away, and nobody's fault
+    postpone(*buffer, soon(*buffer));
+    return;
+  }
   if (refusal) {
     postpone(*buffer, steady_clock::now() + std::max(buffer->terms().interval, ask_again_after));
     if (std::exchange(buffer->schedule.told, refusal->what()) != refusal->what())

@@ -182,7 +182,8 @@ bool Segment::is_empty() const noexcept {
                      [](auto const& entry) { return entry.owner == nobody; });
 }
 
-/// Where the lock cannot be had in time the file stays, with nothing in it, until its next user goes.
+/// Where the lock cannot be had in time the file stays, with nothing in it, until its next user
+/// goes.
 void Segment::remove_if_empty() const noexcept {
   for (auto const give_up = steady_clock::now() + patience; is_empty();) {
     {

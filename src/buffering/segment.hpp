@@ -16,11 +16,11 @@ namespace tandem::detail {
 /// A file in /dev/shm with the accounts of all objects, in whatever process of this user and place,
 /// that add to one thing: there they outlive their processes, and others go on with them.
 ///
-/// An account is of one process, by one word: its pid and start. Claiming and adopting are to change
-/// that word, by compare-and-exchange: of all who try one succeeds, and when that one dies on its
-/// next line the word says so to the next. Nothing else is done to adopt an account; its new owner
-/// goes on with it as it would with its own. So there is no step in the middle of which who adopts
-/// could be killed, and none that two could do.
+/// An account is of one process, by one word: its pid and start. Claiming and adopting are to
+/// change that word, by compare-and-exchange: of all who try one succeeds, and when that one dies
+/// on its next line the word says so to the next. Nothing else is done to adopt an account; its new
+/// owner goes on with it as it would with its own. So there is no step in the middle of which who
+/// adopts could be killed, and none that two could do.
 ///
 /// The file is of this place (own_place() is in its name), so a pid in it is never that of another
 /// pid namespace. It goes with its last account, under a lock on it that who claims takes, too; who
@@ -35,8 +35,8 @@ class Segment : public std::enable_shared_from_this<Segment> {
     std::shared_ptr<Segment> segment;
     std::unique_ptr<Account> own;  // none when all are taken
   };
-  /// An account of this process, which has begun, in the segment of what `of` says; makes that where
-  /// there is none. Throws Error when it cannot be had, is somebody else's, or is none.
+  /// An account of this process, which has begun, in the segment of what `of` says; makes that
+  /// where there is none. Throws Error when it cannot be had, is somebody else's, or is none.
   [[nodiscard]] static Entered enter(std::string_view of, std::string_view sender,
                                      std::chrono::milliseconds resend_for);
 

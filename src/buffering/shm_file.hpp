@@ -20,8 +20,8 @@ class ShmFile {
     std::size_t size;
     std::size_t reserved;  // so much, from the beginning, has memory of its own from the first
   };
-  /// Opens it, or makes it, whole from the first moment at which it has a name. Throws Error when it
-  /// cannot be had, is of another form, or somebody else can write to it.
+  /// Opens it, or makes it, whole from the first moment at which it has a name. Throws Error when
+  /// it cannot be had, is of another form, or somebody else can write to it.
   [[nodiscard]] static ShmFile open_or_make(std::string const& path, Form const& form);
   /// Empty when there is none, or it cannot be opened.
   [[nodiscard]] static std::optional<ShmFile> open_existing(std::string const& path) noexcept;
@@ -35,7 +35,8 @@ class ShmFile {
   /// Whether it still has its name.
   [[nodiscard]] bool has_name() const noexcept;
   [[nodiscard]] std::uint64_t inode() const noexcept;
-  /// Memory for a part of it: without it a write there might end the process (SIGBUS). Throws Error.
+  /// Memory for a part of it: without it a write there might end the process (SIGBUS). Throws
+  /// Error.
   void reserve(std::size_t offset, std::size_t size, std::string const& path) const;
   /// Throws Error.
   [[nodiscard]] void* map(std::size_t size, std::string const& path) const;

@@ -5,10 +5,10 @@
 
 namespace tandem::detail {
 
-/// Where this process runs: the boot of the kernel and the pid and time namespaces. Within one place
-/// a pid and its start name one process for ever. "-" where /proc does not tell, and then nobody
-/// concludes anything from a pid. A child may run elsewhere than its parent, so it is not kept for
-/// longer than a process.
+/// Where this process runs: the boot of the kernel and the pid and time namespaces. Within one
+/// place a pid and its start name one process for ever. "-" where /proc does not tell, and then
+/// nobody concludes anything from a pid. A child may run elsewhere than its parent, so it is not
+/// kept for longer than a process.
 [[nodiscard]] std::string own_place();
 
 /// When the process `pid` of this place began, in clock ticks since boot; empty when it cannot be
