@@ -15,6 +15,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -248,6 +249,39 @@ TEST_F(BufferedCounterSegmentTest, FileThatIsRemovedByHandIsMadeAnew) {
   hits.flush();
   same.flush();
   EXPECT_EQ(number(), 3);
+}
+
+TEST_F(BufferedCounterSegmentTest, NobodyIsEverInAFileThatHasGoneWithAnother) {
+  auto const come_and_go = [&] {
+    for (int i = 0; i < 300; ++i) {
+      auto const hits = survivor();
+      if (own_files().size() != 1)
+        return "not in the file that others find, after " + std::to_string(i);
+    }
+    return std::string{"always"};
+  };
+  Forked one{come_and_go};
+  Forked two{come_and_go};
+  EXPECT_EQ(one.told(), "always");
+  EXPECT_EQ(two.told(), "always");
+}
+
+TEST_F(BufferedCounterSegmentTest, WhereThereIsNoMemoryForItItIsRefused) {
+  if (auto const why = Contained::refusal(Contained::Proc::own); !why.empty()) GTEST_SKIP() << why;
+  EXPECT_THAT(
+      (Contained{Contained::Proc::own,
+                 [&]() -> std::string {
+                   if (::mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=64k") != 0)
+                     return "cannot mount";
+                   std::vector<BufferedCounter> some;
+                   auto const told = text_of<Error>([&] {
+                     for (int i = 0; i < 10; ++i) some.push_back(survivor());
+                   });
+                   for (auto& each : some) each.add();  // they have all theirs
+                   return told + "; " + std::to_string(some.size());
+                 }}
+           .told()),
+      AllOf(HasSubstr("cannot have memory for it: No space left"), ::testing::EndsWith("; 3")));
 }
 
 TEST_F(BufferedCounterSegmentTest, WithoutDescriptorsItIsRefusedAndThenItWorks) {

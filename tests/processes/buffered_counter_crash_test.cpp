@@ -306,14 +306,18 @@ TEST_F(BufferedCounterCrashTest, ZombieIsDead) {
   EXPECT_TRUE(becomes(10));
 }
 
-TEST_F(BufferedCounterCrashTest, OtherNamesDatabasesAndServersAreNotMixed) {
+TEST_F(BufferedCounterCrashTest, OtherNamesUsersDatabasesAndServersAreNotMixed) {
   testing::RedisServer const other;
   Client look{other.url()};
   auto const in_another_database =
       worker(server_.url() + "?db=1", [](BufferedCounter& hits) { hits.add(10); });
   auto const on_another_server = worker(other.url(), [](BufferedCounter& hits) { hits.add(200); });
+  redis_.command("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all");
+  auto const of_another_user = worker("unix://app:pw@" + server_.socket_path(),
+                                      [](BufferedCounter& hits) { hits.add(3000); });
   kill(*in_another_database);
   kill(*on_another_server);
+  kill(*of_another_user);
   auto const hits = survivor();
   BufferedCounter const another_name{client(server_.url()), "others", by_hand};
   BufferedCounter const plain{client(server_.url()), "hits"};
@@ -328,6 +332,9 @@ TEST_F(BufferedCounterCrashTest, OtherNamesDatabasesAndServersAreNotMixed) {
   Client second{server_.url() + "?db=1"};
   EXPECT_TRUE(eventually([&] { return second.command("EXISTS", "hits").as<int>() == 1; }));
   EXPECT_EQ(second.command("GET", "hits").as<int>(), 10);
+  BufferedCounter const as_the_user{client("unix://app:pw@" + server_.socket_path()), "hits",
+                                    by_hand};
+  EXPECT_TRUE(becomes(1'003'000));
 }
 
 TEST_F(BufferedCounterCrashTest, ChildOfAForkHasAnAccountOfItsOwn) {
