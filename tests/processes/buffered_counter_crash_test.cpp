@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -18,6 +20,7 @@
 
 #include <tandem/buffered_counter.hpp>
 
+#include "buffering/segment.hpp"
 #include "support/crash_scene.hpp"
 #include "support/fault_proxy.hpp"
 #include "support/forked.hpp"
@@ -78,6 +81,38 @@ TEST_F(BufferedCounterCrashTest, WhatIsBeingDeliveredForAnotherIsInItsValue) {
   EXPECT_TRUE(eventually([&] { return hits.value() == 10; }));
   EXPECT_TRUE(becomes(10));
   EXPECT_EQ(hits.value(), 10);
+}
+
+TEST_F(BufferedCounterCrashTest, EachAccountIsAdoptedByOneOfThoseWhoTryAtOnce) {
+  constexpr int accounts = 200;
+  constexpr int threads = 4;
+  auto const of = server_.url();
+  Shared<std::atomic<bool>> const there;
+  Forked owner{[&]() -> std::string {
+    std::vector<detail::Segment::Entered> all;
+    for (int i = 0; i < accounts; ++i) all.push_back(detail::Segment::enter(of, "a", 1h));
+    *there = true;
+    for (;;) ::pause();
+  }};
+  ASSERT_TRUE(eventually([&] { return there->load(); }));
+  std::vector<detail::Segment::Entered> own;
+  for (int i = 0; i < threads; ++i) own.push_back(detail::Segment::enter(of, "b", 1h));
+  EXPECT_TRUE(own[0].segment->adopt().empty());
+  kill(owner);
+  std::atomic<std::size_t> adopted = 0;
+  std::mutex mutex;
+  std::vector<std::unique_ptr<detail::Account>> all;
+  support::on_threads(threads, [&](int thread) {
+    auto mine = own[static_cast<std::size_t>(thread)].segment->adopt();
+    adopted += mine.size();
+    std::lock_guard const guard{mutex};
+    for (auto& each : mine) all.push_back(std::move(each));
+  });
+  EXPECT_EQ(adopted, static_cast<std::size_t>(accounts));
+  for (auto const& each : all) each->release();
+  auto const path = own[0].segment->path();
+  for (auto const& each : own) each.own->release();
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 /// How much a process has begun to add, and how much it knows that it added.
