@@ -146,6 +146,22 @@ TEST_F(StatisticsFaultsTest, UserWhoMayNotIsToldSoAndNothingIsHalfDone) {
   expect(1, 2);
 }
 
+TEST_F(StatisticsFaultsTest, PeriodThatMayNotBeMovedStaysWhatItIs) {
+  seen_.add(7);
+  seen_.flush();
+  redis_.command("HINCRBY", "statistics:web:latency", "start", -24 * 366 * 3600);  // the one before
+  Statistics own{client_without("rename"), "web", "latency", by_hand};
+  own.add(2);
+  EXPECT_NE(code_of([&] { own.flush(); }), "none");
+  EXPECT_EQ(own.pending(), 1);
+  EXPECT_EQ(seen_.last()->sum(), 7);
+  EXPECT_EQ(redis_.command("EXISTS", "{statistics:web:latency}:last").as<int>(), 0);
+  redis_.command("ACL", "SETUSER", "app", "+rename");
+  own.flush();
+  expect(1, 2);
+  EXPECT_EQ(seen_.last()->sum(), 7);
+}
+
 TEST_F(StatisticsFaultsTest, WhatMayNotExpireIsMergedOnceAllTheSame) {
   Statistics own{client_without("pexpire"), "web", "latency", by_hand};
   own.add(2);
