@@ -6,13 +6,12 @@
 #include <csignal>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <random>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -21,6 +20,7 @@
 #include <tandem/buffered_counter.hpp>
 
 #include "buffering/segment.hpp"
+#include "core/fork.hpp"
 #include "support/crash_scene.hpp"
 #include "support/fault_proxy.hpp"
 #include "support/forked.hpp"
@@ -83,14 +83,25 @@ TEST_F(BufferedCounterCrashTest, WhatIsBeingDeliveredForAnotherIsInItsValue) {
   EXPECT_EQ(hits.value(), 10);
 }
 
+/// Whether all threads of this process but the one that asks are asleep.
+bool others_sleep() {
+  for (auto const& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
+    std::string line;
+    std::getline(std::ifstream{task.path() / "stat"}, line);
+    auto const name_ends = line.rfind(") ");
+    if (task.path().filename() != std::to_string(::gettid()) &&
+        (name_ends == std::string::npos || line[name_ends + 2] != 'S'))
+      return false;
+  }
+  return true;
+}
+
 TEST_F(BufferedCounterCrashTest, EachAccountIsAdoptedByOneOfThoseWhoTryAtOnce) {
-  constexpr int accounts = 200;
   constexpr int threads = 4;
   auto const of = server_.url();
   Shared<std::atomic<bool>> const there;
   Forked owner{[&]() -> std::string {
-    std::vector<detail::Segment::Entered> all;
-    for (int i = 0; i < accounts; ++i) all.push_back(detail::Segment::enter(of, "a", 1h));
+    auto const account = detail::Segment::enter(of, "a", 1h);
     *there = true;
     for (;;) ::pause();
   }};
@@ -99,17 +110,25 @@ TEST_F(BufferedCounterCrashTest, EachAccountIsAdoptedByOneOfThoseWhoTryAtOnce) {
   for (int i = 0; i < threads; ++i) own.push_back(detail::Segment::enter(of, "b", 1h));
   EXPECT_TRUE(own[0].segment->adopt().empty());
   kill(owner);
+  // All of them have seen whose it is when the first one finds out that the owner is dead.
+  std::atomic<int> trying = 0;
   std::atomic<std::size_t> adopted = 0;
-  std::mutex mutex;
-  std::vector<std::unique_ptr<detail::Account>> all;
+  std::atomic<bool> none_looks = false;
+  std::thread gate{[&] {
+    detail::NoFork const no_look;
+    none_looks = true;
+    EXPECT_TRUE(eventually([&] { return trying == threads && others_sleep(); }));
+  }};
+  ASSERT_TRUE(eventually([&] { return none_looks.load(); }));
   support::on_threads(threads, [&](int thread) {
-    auto mine = own[static_cast<std::size_t>(thread)].segment->adopt();
-    adopted += mine.size();
-    std::lock_guard const guard{mutex};
-    for (auto& each : mine) all.push_back(std::move(each));
+    ++trying;
+    for (auto const& each : own[static_cast<std::size_t>(thread)].segment->adopt()) {
+      ++adopted;
+      each->release();
+    }
   });
-  EXPECT_EQ(adopted, static_cast<std::size_t>(accounts));
-  for (auto const& each : all) each->release();
+  gate.join();
+  EXPECT_EQ(adopted, 1U);
   auto const path = own[0].segment->path();
   for (auto const& each : own) each.own->release();
   EXPECT_FALSE(std::filesystem::exists(path));
@@ -318,6 +337,24 @@ TEST_F(BufferedCounterCrashOnItsWayTest, WhatWasOnItsWayForTooLongIsToldAndNotSe
   EXPECT_TRUE(eventually([&] { return reports_.have("hits: whether 10 was added is not known"); }));
   await_look();
   EXPECT_EQ(number(), 1'000'000);
+}
+
+TEST_F(BufferedCounterCrashOnItsWayTest, WhatHadArrivedIsInNobodysDoubt) {
+  auto const options =
+      BufferedCounterOptions{.flush_interval = 500ms, .resend_for = 1s, .survive_crash = true};
+  auto const worker = this->worker(
+      server_.url(),
+      [](BufferedCounter& hits) {
+        hits.add(10);
+        hits.flush();
+      },
+      options);
+  auto const late = std::chrono::steady_clock::now() + 1s;
+  kill(*worker);
+  ASSERT_TRUE(eventually([&] { return std::chrono::steady_clock::now() > late; }));
+  await_look();
+  EXPECT_EQ(number(), 1'000'010);
+  EXPECT_THAT(reports_.texts(), IsEmpty());
 }
 
 // ---- Who is not dead, and what is not theirs ----
