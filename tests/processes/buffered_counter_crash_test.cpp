@@ -6,7 +6,6 @@
 #include <csignal>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <random>
@@ -16,6 +15,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <tandem/buffered_counter.hpp>
 
@@ -83,19 +83,6 @@ TEST_F(BufferedCounterCrashTest, WhatIsBeingDeliveredForAnotherIsInItsValue) {
   EXPECT_EQ(hits.value(), 10);
 }
 
-/// Whether all threads of this process but the one that asks are asleep.
-bool others_sleep() {
-  for (auto const& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
-    std::string line;
-    std::getline(std::ifstream{task.path() / "stat"}, line);
-    auto const name_ends = line.rfind(") ");
-    if (task.path().filename() != std::to_string(::gettid()) &&
-        (name_ends == std::string::npos || line[name_ends + 2] != 'S'))
-      return false;
-  }
-  return true;
-}
-
 TEST_F(BufferedCounterCrashTest, EachAccountIsAdoptedByOneOfThoseWhoTryAtOnce) {
   constexpr int threads = 4;
   auto const of = server_.url();
@@ -111,27 +98,65 @@ TEST_F(BufferedCounterCrashTest, EachAccountIsAdoptedByOneOfThoseWhoTryAtOnce) {
   EXPECT_TRUE(own[0].segment->adopt().empty());
   kill(owner);
   // All of them have seen whose it is when the first one finds out that the owner is dead.
-  std::atomic<int> trying = 0;
+  std::array<std::atomic<pid_t>, threads> trying{};
   std::atomic<std::size_t> adopted = 0;
   std::atomic<bool> none_looks = false;
   std::thread gate{[&] {
     detail::NoFork const no_look;
     none_looks = true;
-    EXPECT_TRUE(eventually([&] { return trying == threads && others_sleep(); }));
+    for (auto const& each : trying) {
+      EXPECT_TRUE(eventually([&] { return each != 0; }));
+      EXPECT_TRUE(support::falls_asleep(each));
+    }
   }};
   ASSERT_TRUE(eventually([&] { return none_looks.load(); }));
+  std::array<std::vector<std::unique_ptr<detail::Account>>, threads> theirs;
   support::on_threads(threads, [&](int thread) {
-    ++trying;
-    for (auto const& each : own[static_cast<std::size_t>(thread)].segment->adopt()) {
-      ++adopted;
-      each->release();
-    }
+    auto const me = static_cast<std::size_t>(thread);
+    trying[me] = ::gettid();
+    theirs[me] = own[me].segment->adopt();
+    adopted += theirs[me].size();
   });
   gate.join();
   EXPECT_EQ(adopted, 1U);
+  for (auto const& mine : theirs) {
+    for (auto const& each : mine) each->release();
+  }
   auto const path = own[0].segment->path();
   for (auto const& each : own) each.own->release();
   EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST_F(BufferedCounterCrashTest, WhoGoesLeavesTheFileToWhoHasJustCome) {
+  std::optional<BufferedCounter> hits{survivor()};
+  struct Steps {
+    std::atomic<bool> go, claimed, look;
+  };
+  Shared<Steps> const steps;
+  Forked other{[&] {
+    (void)eventually([&] { return steps->go.load(); });
+    auto const its = survivor();
+    steps->claimed = true;
+    (void)eventually([&] { return steps->look.load(); });
+    return std::to_string(own_files().size());
+  }};
+  // The last one has seen that nobody else is there, and comes to a stop.
+  std::atomic<pid_t> going = 0;
+  std::atomic<bool> is_stopped = false;
+  std::thread gate{[&] {
+    detail::NoFork const no_step;
+    is_stopped = true;
+    EXPECT_TRUE(eventually([&] { return going != 0; }));
+    EXPECT_TRUE(support::falls_asleep(going));
+    steps->go = true;
+    EXPECT_TRUE(eventually([&] { return steps->claimed.load(); }));
+  }};
+  ASSERT_TRUE(eventually([&] { return is_stopped.load(); }));
+  going = ::gettid();
+  hits.reset();
+  gate.join();
+  steps->look = true;
+  EXPECT_EQ(other.told(), "1");
 }
 
 /// How much a process has begun to add, and how much it knows that it added.
