@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -132,6 +133,18 @@ TEST_F(BufferedCounterSegmentTest, AllSixtyFourBitsAreExactThere) {
     its.add(INT64_MIN + 7);
   }));
   EXPECT_TRUE(becomes(INT64_MIN));
+}
+
+TEST_F(BufferedCounterSegmentTest, ThreadsThatGoOnInOneCellAreEachCountedOnce) {
+  auto hits = survivor();
+  for (int i = 1; i <= 5; ++i) {
+    std::thread{[&] { hits.add(10); }}.join();
+    EXPECT_EQ(hits.pending(), 10);
+    hits.flush();
+    EXPECT_EQ(number(), 10 * i);
+  }
+  for (int i = 1; i <= 5; ++i) std::thread{[&] { hits.add(); }}.join();
+  EXPECT_EQ(hits.value(), 55);
 }
 
 // ---- How many there may be ----
