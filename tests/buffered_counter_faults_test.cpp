@@ -126,6 +126,20 @@ TEST_F(BufferedCounterFaultsTest, FlushWithoutAnAnswerIsInDoubtAndWhatItSentIsCo
   EXPECT_EQ(get(), "111");
 }
 
+TEST_F(BufferedCounterFaultsTest, FlushThatWasNeverSentLeavesNoGapForValueToPuzzleOver) {
+  FaultProxy proxy{server_};
+  proxy.refuse(true);
+  BufferedCounter hits{client(proxy.url(), "?command_timeout=20s&connect_timeout=50ms"), "hits",
+                       by_hand};
+  for (int i = 0; i < 3; ++i) {
+    hits.add();
+    EXPECT_THROW(hits.flush(), Unreachable);
+  }
+  proxy.refuse(false);
+  ASSERT_TRUE(eventually([&] { return code_of([&] { (void)hits.value(); }) == "none"; }));
+  EXPECT_EQ(support::commands_of(redis_, [&] { EXPECT_EQ(hits.value(), 3); }), "evalsha 1, get 2");
+}
+
 TEST_F(BufferedCounterFaultsTest, LateCopiesDoNothing) {
   FaultProxy proxy{server_};
   BufferedCounter hits{client(proxy.url(), "?command_timeout=20s"), "hits", by_hand};

@@ -103,6 +103,18 @@ TEST_F(BufferedCounterTest, FlushAtGoesOnWhileFlushesAreUnderWay) {
   EXPECT_TRUE(eventually([&] { return hits.pending() < 100; })) << hits.pending();
 }
 
+TEST_F(BufferedCounterTest, FlushAtThatIsReachedWhileAFlushIsUnderWayIsNotForgotten) {
+  FaultProxy proxy{server_};
+  proxy.delay(300ms);
+  BufferedCounter hits{Client{proxy.url() + "?command_timeout=20s&connect_timeout=20s"},
+                       "hits",
+                       {.flush_interval = 12h, .flush_at = 100, .resend_for = 24h}};
+  hits.add(100);
+  ASSERT_TRUE(becomes("100"));  // and the reply is on its way
+  hits.add(100);
+  EXPECT_TRUE(becomes("200"));
+}
+
 TEST_F(BufferedCounterTest, AddsAreSharedByItsEndWhoeverEndsFirst) {
   {
     BufferedCounter hits{redis_, "hits", by_hand};
