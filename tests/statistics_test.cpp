@@ -78,6 +78,13 @@ void expect_true(Statistics::Period const& what, TrueStatistics const& truth) {
 
 // ---- What values were like ----
 
+TEST_F(StatisticsTest, ThreadsThatHaveEndedAreCounted) {
+  Statistics own{redis_, "web", "latency", by_hand};
+  for (int i = 0; i < 10; ++i) std::thread{[&] { own.add(2); }}.join();
+  EXPECT_EQ(own.pending(), 10);
+  EXPECT_EQ(own.current().count(), 10);
+}
+
 TEST_F(StatisticsTest, TellsWhatValuesWereLike) {
   for (auto const value : {2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0}) latency_.add(value);
   auto const now = latency_.current();

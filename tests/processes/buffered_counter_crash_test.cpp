@@ -2,6 +2,7 @@
 // others deliver what they had added, once.
 #include <array>
 #include <atomic>
+#include <barrier>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -326,13 +327,10 @@ TEST_F(BufferedCounterCrashTest, ThreadsWithoutACellOfTheirOwnAreCountedToo) {
   constexpr int threads = 300;  // more than an account has cells
   auto const worker = std::make_unique<std::unique_ptr<Forked>>(
       this->worker(server_.url(), [](BufferedCounter& hits) {
-        std::atomic<int> there = 0;
-        std::atomic<bool> go = false;
+        std::barrier all_there{threads};
         support::on_threads(threads, [&](int number) {
-          ++there;
           hits.add(number);
-          if (there == threads) go = true;
-          (void)eventually([&] { return go.load(); });
+          all_there.arrive_and_wait();
           hits.add(number);
         });
         // New threads go on in the cells of those that have ended.
