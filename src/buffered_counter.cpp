@@ -1,8 +1,5 @@
 #include "tandem/buffered_counter.hpp"
 
-#include <algorithm>
-#include <atomic>
-#include <charconv>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
@@ -11,221 +8,58 @@
 
 #include <fmt/core.h>
 
-#include "buffering/cells.hpp"
+#include "buffered_counter_buffer.hpp"
 #include "buffering/flusher.hpp"
-#include "buffering/owned.hpp"
-#include "core/companion_key.hpp"
+#include "buffering/in_use.hpp"
+#include "buffering/segment.hpp"
+#include "core/per_process.hpp"
 #include "scripts.hpp"
 
 namespace tandem {
-namespace {
 
-using detail::Buffer;
-
-/// More than this a thread does not add without looking how much there is in all.
-constexpr std::int64_t most_unseen = std::int64_t{1} << 48;
-/// From here on each add looks.
-constexpr std::int64_t nearly_full = std::int64_t{1} << 61;
-
-/// Both numbers only ever move on, round the clock of 64 bits: what lies between them is this
-/// thread's. It alone writes the first, who holds the buffer's lock the other.
-struct alignas(64) CounterCell final : detail::Cell {
-  std::atomic<std::uint64_t> added = 0;
-  std::atomic<std::uint64_t> fetched = 0;
-
-  [[nodiscard]] std::int64_t unseen() const noexcept {
-    return static_cast<std::int64_t>(added.load(std::memory_order_relaxed) -
-                                     fetched.load(std::memory_order_relaxed));
-  }
-  /// False, and nothing added, where `most` or more would lie between them, or less than -`most`.
-  [[nodiscard]] bool add(std::int64_t n, std::uint64_t most) noexcept {
-    auto const sum = added.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(n);
-    if (sum - fetched.load(std::memory_order_relaxed) + most >= 2 * most) return false;
-    added.store(sum, std::memory_order_relaxed);
-    return true;
-  }
-};
-
-/// What one object has gathered: in the cells of its threads, in `rest_`, and in hand.
-class CounterBuffer final : public Buffer {
- public:
-  CounterBuffer(std::string name, std::string record, BufferedCounterOptions const& options)
-      : Buffer{std::move(name), std::move(record), {options.flush_interval, options.resend_for}},
-        flush_at_{options.flush_at},
-        unseen_{static_cast<std::uint64_t>(flush_at_ > 0 ? std::min(flush_at_, most_unseen)
-                                                         : most_unseen)} {}
-  ~CounterBuffer() override {
-    for (auto const& cell : cells_) cell->orphan();
-  }
-
-  /// The quick way; false where there is none.
-  [[nodiscard]] bool add_unseen(std::int64_t n) noexcept {
-    auto* const found = detail::find_cell(number_);
-    if (found == nullptr || care.load(std::memory_order_relaxed) != 0) return false;
-    return static_cast<CounterCell&>(*found).add(n, unseen_);
-  }
-  /// The other way; whether the flusher must be told of it.
-  [[nodiscard]] bool add_seen(std::int64_t n);
-
-  [[nodiscard]] std::int64_t pending() const;
-  /// What is not in the number that was read together with `record`; empty when that cannot be told
-  /// any more.
-  [[nodiscard]] std::optional<std::int64_t> pending_beside(
-      std::optional<std::string> const& record) const;
-
- private:
-  [[nodiscard]] Script const& script() const noexcept override {
-    return scripts::buffered_counter_flush;
-  }
-  [[nodiscard]] std::vector<std::string_view> keys() const override { return {name()}; }
-
-  [[nodiscard]] CounterCell* own_cell();
-  [[nodiscard]] std::int64_t sum() const noexcept;
-  void fetch(CounterCell& cell) noexcept;
-  void fetch_what_was_left();
-  void look_how_full() noexcept;
-  void gather() override;
-  [[nodiscard]] bool pack(std::vector<std::string>& words) override;
-  void put_back() noexcept override;
-  void let_go() noexcept override { last_ = std::exchange(in_hand_, 0); }
-  [[nodiscard]] std::int64_t in_hand() const noexcept override { return in_hand_; }
-  [[nodiscard]] std::int64_t gathered() const noexcept override { return rest_; }
-
-  std::uint64_t const number_ = detail::fresh_buffer_number();
-  std::int64_t const flush_at_;
-  std::uint64_t const unseen_;
-
-  std::vector<std::shared_ptr<CounterCell>> cells_{};
-  std::int64_t rest_ = 0;
-  std::int64_t in_hand_ = 0;
-  std::int64_t last_ = 0;  // of the last parcel, so much arrived
-};
-
-// -- the slow way ---------------------------------------------------------------------------------
-
-bool CounterBuffer::add_seen(std::int64_t n) {
-  std::lock_guard const guard{mutex_};
-  auto* const cell = own_cell();
-  bool is_much = false;
-  // Where there is hardly any room, everything is in one place, so that its sum is always exact.
-  if (cell == nullptr || (care & full) != 0 || !cell->add(n, unseen_)) {
-    gather();
-    std::int64_t rest = 0;
-    std::int64_t in_all = 0;
-    if (__builtin_add_overflow(rest_, n, &rest) ||
-        __builtin_add_overflow(in_hand_, rest, &in_all)) {
-      throw std::overflow_error{fmt::format(
-          "tandem: {}: adding {} to what is pending would leave 64 bits; it was not added", name(),
-          n)};
-    }
-    rest_ = rest;
-    is_much = flush_at_ > 0;
-  }
-  look_how_full();
-  bool const is_news = is_much && !is_urgent.exchange(true);
-  return is_news || (care & asleep) != 0;
-}
-
-/// None for a thread that is near its end.
-CounterCell* CounterBuffer::own_cell() {
-  if (auto* const found = detail::find_cell(number_)) return static_cast<CounterCell*>(found);
-  fetch_what_was_left();  // as many threads as there are, and no more, have cells
-  auto cell = std::make_shared<CounterCell>();
-  cells_.reserve(cells_.size() + 1);
-  if (!detail::keep_cell(number_, cell)) return nullptr;
-  cells_.push_back(cell);
-  return cell.get();
-}
-
-/// All that is pending.
-std::int64_t CounterBuffer::sum() const noexcept {
-  auto out = detail::saturating_add(in_hand_, rest_);
-  for (auto const& cell : cells_) out = detail::saturating_add(out, cell->unseen());
-  return out;
-}
-
-void CounterBuffer::look_how_full() noexcept {
-  auto const in_all = sum();
-  if (in_all > -nearly_full && in_all < nearly_full) {
-    care.fetch_and(~full);
-  } else {
-    care.fetch_or(full);
-  }
-}
-
-void CounterBuffer::fetch(CounterCell& cell) noexcept {
-  auto const unseen = cell.unseen();
-  std::int64_t rest = 0;
-  if (__builtin_add_overflow(rest_, unseen, &rest)) return;  // it stays there until there is room
-  rest_ = rest;
-  cell.fetched.fetch_add(static_cast<std::uint64_t>(unseen), std::memory_order_relaxed);
-}
-
-void CounterBuffer::fetch_what_was_left() {
-  std::erase_if(cells_, [this](std::shared_ptr<CounterCell> const& cell) {
-    if (!cell->is_left()) return false;
-    fetch(*cell);
-    return cell->unseen() == 0;
-  });
-}
-
-void CounterBuffer::gather() {
-  fetch_what_was_left();
-  for (auto const& cell : cells_) fetch(*cell);
-  look_how_full();
-}
-
-bool CounterBuffer::pack(std::vector<std::string>& words) {
-  if (rest_ == 0) return false;
-  words.push_back(std::to_string(rest_));
-  in_hand_ = std::exchange(rest_, 0);
-  return true;
-}
-
-/// What is in hand and what was added since fit together: add_seen has looked at both.
-void CounterBuffer::put_back() noexcept {
-  rest_ = detail::saturating_add(rest_, std::exchange(in_hand_, 0));
-  last_ = 0;
-}
-
-std::int64_t CounterBuffer::pending() const {
-  std::lock_guard const guard{mutex_};
-  return sum();
-}
-
-std::optional<std::int64_t> CounterBuffer::pending_beside(
-    std::optional<std::string> const& record) const {
-  std::lock_guard const guard{mutex_};
-  auto const last = sequence();
-  std::uint64_t applied = 0;
-  if (record) {
-    auto const* const end = record->data() + record->size();
-    auto const [rest, fault] = std::from_chars(record->data(), end, applied);
-    if (fault == std::errc{} && rest != end) --applied;  // with the reason why it was refused
-  }
-  if (applied == last) return sum() - in_hand_;
-  if (applied + 1 != last) return std::nullopt;
-  return has_parcel() ? sum() : detail::saturating_add(sum(), last_);
-}
-
-}  // namespace
+using detail::CounterBuffer;
+using detail::Flusher;
 
 struct BufferedCounter::State {
+  State(Client a_client, std::string a_name, BufferedCounterOptions const& its_options)
+      : client{std::move(a_client)}, name{std::move(a_name)}, options{its_options} {}
+
+  struct Own : detail::InUse<CounterBuffer> {
+    explicit Own(State& state) : Own{state, state.client.core().service<Flusher>()} {}
+    Own(State& state, Flusher& flusher) : InUse{flusher, state.fresh_buffer(flusher)} {
+      if (state.options.survive_crash) wants_a_look();  // at what others have left
+    }
+  };
+
+  [[nodiscard]] std::shared_ptr<CounterBuffer> fresh_buffer(Flusher& flusher) const;
+
+  Client client;
   std::string name;
-  detail::Owned<CounterBuffer> own;
-
-  State(Client client, std::string a_name, BufferedCounterOptions const& options)
-      : name{std::move(a_name)}, own{std::move(client), [this, options](std::string const& id) {
-                                       return std::make_shared<CounterBuffer>(
-                                           name, detail::companion_key(name, "flushed:" + id),
-                                           options);
-                                     }} {}
-
-  void add_slowly(std::int64_t n) {
-    auto& mine = own.get();
-    if (mine.buffer->add_seen(n)) mine.flusher.look_at(mine.buffer);
-  }
+  BufferedCounterOptions options;
+  detail::PerProcess<Own, State&> own{*this};  // the last: it is made of the others
 };
+
+std::shared_ptr<CounterBuffer> BufferedCounter::State::fresh_buffer(Flusher& flusher) const {
+  auto const id = flusher.fresh_id();
+  if (!options.survive_crash) return std::make_shared<CounterBuffer>(name, id, options);
+  auto const& server = client.core().options();
+  auto const of = fmt::format("{}\n{}\n{} {}\n{}", server.endpoint(), server.database,
+                              server.user.size(), server.user, name);
+  for (;;) {
+    auto entered = detail::Segment::enter(of, id, options.resend_for);
+    if (entered.own)
+      return std::make_shared<CounterBuffer>(name, id, options, std::move(entered.own));
+    auto left = detail::left_in(*entered.segment, name, options.flush_interval, server);
+    if (left.empty()) {
+      throw Error{fmt::format(
+          "tandem: {}: all {} places in {} are taken, by objects that live or whose adds cannot be "
+          "delivered now; so many of one name can survive a crash on one host",
+          name, detail::Segment::most_accounts, entered.segment->path())};
+    }
+    // What others have left is delivered now, so that there is room.
+    for (auto& each : left) flusher.deliver(std::exchange(each, nullptr));
+  }
+}
 
 BufferedCounter::BufferedCounter(Client client, std::string name, BufferedCounterOptions options) {
   if (name.empty()) {
@@ -243,28 +77,23 @@ BufferedCounter::BufferedCounter(Client client, std::string name, BufferedCounte
 }
 
 void BufferedCounter::add(std::int64_t n) {
-  if (!state_->own.get().buffer->add_unseen(n)) state_->add_slowly(n);
+  auto& own = state_->own.get();
+  if (!own->add_unseen(n) && own->add_seen(n)) own.wants_a_look();
 }
 
-void BufferedCounter::flush() {
-  auto& own = state_->own;
-  own.get().buffer->flush(own.client().core());
-}
+void BufferedCounter::flush() { state_->own.get()->flush(state_->client.core()); }
 
-std::int64_t BufferedCounter::pending() const { return state_->own.get().buffer->pending(); }
+std::int64_t BufferedCounter::pending() const { return state_->own.get()->pending(); }
 
-std::int64_t BufferedCounter::unconfirmed() const {
-  return state_->own.get().buffer->unconfirmed();
-}
+std::int64_t BufferedCounter::unconfirmed() const { return state_->own.get()->unconfirmed(); }
 
 std::int64_t BufferedCounter::value() const {
   // After so many tries the record is of older data, or has expired: the number has all there is.
   constexpr int tries = 5;
-  auto& own = state_->own;
-  auto& core = own.client().core();
+  auto& core = state_->client.core();
   auto const deadline = core.deadline();
   for (int i = 1;; ++i) {
-    auto const buffers = own.get().flusher.of(state_->name);
+    auto const buffers = state_->own.get().flusher().of(state_->name);
     std::vector<CounterBuffer const*> counters;
     std::vector<std::string_view> keys{state_->name};
     for (auto const& each : buffers) {

@@ -11,8 +11,9 @@
 
 #include "buffering/cells.hpp"
 #include "buffering/flusher.hpp"
-#include "buffering/owned.hpp"
+#include "buffering/in_use.hpp"
 #include "core/companion_key.hpp"
+#include "core/per_process.hpp"
 #include "scripts.hpp"
 #include "statistics_sample.hpp"
 
@@ -169,18 +170,26 @@ StatisticsOptions const& checked(StatisticsOptions const& options) {
 // -- the class ------------------------------------------------------------------------------------
 
 struct Statistics::State {
+  State(Client a_client, std::string a_name, StatisticsOptions const& its_options)
+      : client{std::move(a_client)},
+        name{std::move(a_name)},
+        last{detail::companion_key(name, "last")},
+        period{std::chrono::floor<seconds>(its_options.period)},
+        options{its_options} {}
+
+  struct Own : detail::InUse<SampleBuffer> {
+    explicit Own(State& state) : Own{state, state.client.core().service<detail::Flusher>()} {}
+    Own(State& state, detail::Flusher& flusher)
+        : InUse{flusher, std::make_shared<SampleBuffer>(state.name, state.last, flusher.fresh_id(),
+                                                        state.options)} {}
+  };
+
+  Client client;
   std::string name;
   std::string last;
   seconds period;
-  detail::Owned<SampleBuffer> own;
-
-  State(Client client, std::string a_name, StatisticsOptions const& options)
-      : name{std::move(a_name)},
-        last{detail::companion_key(name, "last")},
-        period{std::chrono::floor<seconds>(options.period)},
-        own{std::move(client), [this, options](std::string const& id) {
-              return std::make_shared<SampleBuffer>(name, last, id, options);
-            }} {}
+  StatisticsOptions options;
+  detail::PerProcess<Own, State&> own{*this};  // the last: it is made of the others
 
   /// One hash of the server's; empty when it is not there.
   [[nodiscard]] std::optional<Period> decode(ReplyView hash) const;
@@ -236,7 +245,7 @@ std::optional<Statistics::Period> Statistics::State::decode(ReplyView hash) cons
 }
 
 Statistics::State::Seen Statistics::State::see() {
-  auto& core = own.client().core();
+  auto& core = client.core();
   std::string_view const keys[] = {name, last};
   auto const reply = core.run(scripts::statistics_read, keys, {}, core.deadline());
   auto const now = reply[0].as<seconds::rep>();
@@ -253,14 +262,11 @@ void Statistics::add(double value) {
     throw std::invalid_argument{fmt::format(
         "tandem: {}: {} cannot be added; a value is a finite number", state_->name, value)};
   }
-  auto& mine = state_->own.get();
-  if (mine.buffer->add(value + 0.0)) mine.flusher.look_at(mine.buffer);  // no negative zero
+  auto& own = state_->own.get();
+  if (own->add(value + 0.0)) own.wants_a_look();  // no negative zero
 }
 
-void Statistics::flush() {
-  auto& own = state_->own;
-  own.get().buffer->flush(own.client().core());
-}
+void Statistics::flush() { state_->own.get()->flush(state_->client.core()); }
 
 Statistics::Period Statistics::current() {
   flush();
@@ -277,8 +283,8 @@ std::optional<Statistics::Period> Statistics::last() const {
   return std::move(seen.last);
 }
 
-std::int64_t Statistics::pending() const { return state_->own.get().buffer->pending(); }
+std::int64_t Statistics::pending() const { return state_->own.get()->pending(); }
 
-std::int64_t Statistics::unconfirmed() const { return state_->own.get().buffer->unconfirmed(); }
+std::int64_t Statistics::unconfirmed() const { return state_->own.get()->unconfirmed(); }
 
 }  // namespace tandem

@@ -72,7 +72,7 @@ using namespace std::chrono_literals;
 using support::commands_of;
 using support::eventually;
 
-constexpr BufferedCounterOptions by_hand{.flush_interval = 24h};
+constexpr BufferedCounterOptions by_hand{.flush_interval = 12h, .resend_for = 24h};
 
 class BufferedCounterCostsTest : public ::testing::Test {
  protected:

@@ -33,7 +33,7 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using Fault = FaultProxy::Fault;
 
-constexpr BufferedCounterOptions by_hand{.flush_interval = 24h};
+constexpr BufferedCounterOptions by_hand{.flush_interval = 12h, .resend_for = 24h};
 constexpr BufferedCounterOptions often{.flush_interval = 5ms};
 
 class BufferedCounterFaultsTest : public ::testing::Test {
@@ -124,6 +124,20 @@ TEST_F(BufferedCounterFaultsTest, FlushWithoutAnAnswerIsInDoubtAndWhatItSentIsCo
   hits.add(100);
   ASSERT_TRUE(eventually([&] { return code_of([&] { hits.flush(); }) == "none"; }));
   EXPECT_EQ(get(), "111");
+}
+
+TEST_F(BufferedCounterFaultsTest, FlushThatWasNeverSentLeavesNoGapForValueToPuzzleOver) {
+  FaultProxy proxy{server_};
+  proxy.refuse(true);
+  BufferedCounter hits{client(proxy.url(), "?command_timeout=20s&connect_timeout=50ms"), "hits",
+                       by_hand};
+  for (int i = 0; i < 3; ++i) {
+    hits.add();
+    EXPECT_THROW(hits.flush(), Unreachable);
+  }
+  proxy.refuse(false);
+  ASSERT_TRUE(eventually([&] { return code_of([&] { (void)hits.value(); }) == "none"; }));
+  EXPECT_EQ(support::commands_of(redis_, [&] { EXPECT_EQ(hits.value(), 3); }), "evalsha 1, get 2");
 }
 
 TEST_F(BufferedCounterFaultsTest, LateCopiesDoNothing) {
@@ -345,13 +359,13 @@ TEST_F(BufferedCounterFaultsTest, WhatTheBackgroundIsRefusedIsToldOnceAndKept) {
   hits.add(2);
   EXPECT_TRUE(
       eventually([&] { return reports_.have("flushing hits: ERR value is not an integer"); }));
-  // It is asked again, and refused for the same reason.
+  // It is asked again, and again, and refused for the same reason.
   auto const record = [&] {
     for (auto const& key : redis_.command("KEYS", "{hits}:*").as<std::vector<std::string>>())
       return get(key);
     return std::string{};
   };
-  EXPECT_TRUE(eventually([&] { return record().starts_with("2 "); }));
+  EXPECT_TRUE(eventually([&] { return record().starts_with("3 "); }));
   EXPECT_THAT(reports_.texts(), SizeIs(1));
   EXPECT_EQ(hits.pending(), 2);
   hits.add(3);

@@ -96,6 +96,17 @@ TEST_P(CounterWithinTest, AllSixtyFourBitsAreExact) {
   EXPECT_GT(added, 300);
 }
 
+TEST_P(CounterWithinTest, SumBeyondSixtyFourBitsLiesInNoRange) {
+  stock_.exchange(highest);
+  EXPECT_EQ(stock_.add_within(1, lowest, highest), std::nullopt);
+  EXPECT_EQ(code_of([&] { stock_.add(1); }), "ERR");  // which has no range to answer with
+  EXPECT_EQ(stock_.value(), highest);
+  stock_.exchange(lowest);
+  EXPECT_EQ(stock_.add_within(-1, lowest, highest), std::nullopt);
+  EXPECT_EQ(stock_.add_within(lowest, lowest, highest), std::nullopt);
+  EXPECT_EQ(stock_.value(), lowest);
+}
+
 TEST_P(CounterWithinTest, RangeWithoutANumberIsRefusedBeforeAnyConversation) {
   Counter nowhere{Client{"unix:///nowhere.sock"}, "stock", {.exactly_once = GetParam()}};
   EXPECT_THAT(text_of<std::invalid_argument>([&] { (void)nowhere.add_within(1, 5, 4); }),

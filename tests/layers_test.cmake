@@ -9,15 +9,15 @@ cmake_minimum_required(VERSION 3.25)
 set(floors
   hiredis                                                  # the C library, tamed
   error options command describe companion_key random_id reply script codec scratch channel  # what is said: no sockets, no threads
-  fork per_process since_boot thread waiting futex bell lookup socket tls wire backoff inspection connect pool request line line_writing line_ends shared_line  # connections
+  fork per_process process since_boot thread waiting futex bell lookup socket tls wire backoff inspection connect pool request line line_writing line_ends shared_line  # connections
   pipeline transaction conversation connection             # saying it there
-  events attendant core client shared_key hold owner)                       # what every primitive is built with
+  events attendant core client shared_key hold owner)            # what every primitive is built with
 # The exceptions: primitives that are a Lock with another face.
 set(exceptions "mutex -> lock" "recursive_lock -> lock" "shared_mutex -> shared_lock")
 # What locks have in common is in src/locking/, for these only.
 set(of_locking "^src/(locking/.*|(hold|lock|multi_lock|owner|recursive_lock|semaphore|shared_lock)\\.cpp)$")
 # What is flushed in bulk has in src/buffering/ what it has in common.
-set(of_buffering "^src/(buffering/.*|(buffered_counter|statistics)\\.cpp)$")
+set(of_buffering "^src/(buffering/.*|(buffered_counter(_buffer)?|statistics)\\.[ch]pp)$")
 # What shared data has in common is in src/sharing/.
 set(of_sharing "^src/(sharing/.*|shared_value\\.cpp)$")
 

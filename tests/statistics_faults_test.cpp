@@ -29,7 +29,7 @@ using ::testing::IsEmpty;
 using Fault = FaultProxy::Fault;
 
 // A period that no test sees the end of.
-constexpr StatisticsOptions by_hand{.period = 24h * 366, .flush_interval = 24h};
+constexpr StatisticsOptions by_hand{.period = 24h * 366, .flush_interval = 12h, .resend_for = 24h};
 constexpr StatisticsOptions often{.period = 24h * 366, .flush_interval = 5ms};
 
 class StatisticsFaultsTest : public ::testing::Test {
@@ -37,6 +37,14 @@ class StatisticsFaultsTest : public ::testing::Test {
   [[nodiscard]] Client client(std::string const& url, std::string const& parameters = "") {
     auto options = Options::from_url(url + parameters);
     options.on_error = reports_.hook();
+    return Client{options};
+  }
+  /// Of a user who may do all but this.
+  [[nodiscard]] Client client_without(std::string const& command) {
+    redis_.command("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-" + command);
+    auto options = Options::from_url(server_.url() + "?command_timeout=20s");
+    options.user = "app";
+    options.password = "pw";
     return Client{options};
   }
   void expect(long long count, double sum) {
@@ -128,11 +136,7 @@ TEST_F(StatisticsFaultsTest, HashOfSomebodyElseIsLeftAloneAndNamed) {
 }
 
 TEST_F(StatisticsFaultsTest, UserWhoMayNotIsToldSoAndNothingIsHalfDone) {
-  redis_.command("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-hset");
-  auto options = Options::from_url(server_.url() + "?command_timeout=20s");
-  options.user = "app";
-  options.password = "pw";
-  Statistics own{Client{options}, "web", "latency", by_hand};
+  Statistics own{client_without("hset"), "web", "latency", by_hand};
   own.add(2);
   EXPECT_NE(code_of([&] { own.flush(); }), "none");
   EXPECT_EQ(own.pending(), 1);
@@ -142,12 +146,24 @@ TEST_F(StatisticsFaultsTest, UserWhoMayNotIsToldSoAndNothingIsHalfDone) {
   expect(1, 2);
 }
 
+TEST_F(StatisticsFaultsTest, PeriodThatMayNotBeMovedStaysWhatItIs) {
+  seen_.add(7);
+  seen_.flush();
+  redis_.command("HINCRBY", "statistics:web:latency", "start", -24 * 366 * 3600);  // the one before
+  Statistics own{client_without("rename"), "web", "latency", by_hand};
+  own.add(2);
+  EXPECT_NE(code_of([&] { own.flush(); }), "none");
+  EXPECT_EQ(own.pending(), 1);
+  EXPECT_EQ(seen_.last()->sum(), 7);
+  EXPECT_EQ(redis_.command("EXISTS", "{statistics:web:latency}:last").as<int>(), 0);
+  redis_.command("ACL", "SETUSER", "app", "+rename");
+  own.flush();
+  expect(1, 2);
+  EXPECT_EQ(seen_.last()->sum(), 7);
+}
+
 TEST_F(StatisticsFaultsTest, WhatMayNotExpireIsMergedOnceAllTheSame) {
-  redis_.command("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-pexpire");
-  auto options = Options::from_url(server_.url() + "?command_timeout=20s");
-  options.user = "app";
-  options.password = "pw";
-  Statistics own{Client{options}, "web", "latency", by_hand};
+  Statistics own{client_without("pexpire"), "web", "latency", by_hand};
   own.add(2);
   EXPECT_EQ(code_of([&] { own.flush(); }), "none");
   EXPECT_EQ(own.pending(), 0);

@@ -40,7 +40,7 @@ using support::TrueStatistics;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr StatisticsOptions by_hand{.flush_interval = 24h};
+constexpr StatisticsOptions by_hand{.flush_interval = 12h, .resend_for = 24h};
 constexpr auto infinity = std::numeric_limits<double>::infinity();
 
 class StatisticsTest : public ::testing::Test {
@@ -77,6 +77,13 @@ void expect_true(Statistics::Period const& what, TrueStatistics const& truth) {
 }
 
 // ---- What values were like ----
+
+TEST_F(StatisticsTest, ThreadsThatHaveEndedAreCounted) {
+  Statistics own{redis_, "web", "latency", by_hand};
+  for (int i = 0; i < 10; ++i) std::thread{[&] { own.add(2); }}.join();
+  EXPECT_EQ(own.pending(), 10);
+  EXPECT_EQ(own.current().count(), 10);
+}
 
 TEST_F(StatisticsTest, TellsWhatValuesWereLike) {
   for (auto const value : {2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0}) latency_.add(value);
@@ -272,7 +279,8 @@ TEST_F(StatisticsTest, ClockThatIsSetBackJoinsThePeriodThatHasBegun) {
 }
 
 TEST_F(StatisticsTest, HashesExpireTwentyFivePeriodsAfterTheirBeginning) {
-  Statistics minute{redis_, "web", "latency", {.period = 1min, .flush_interval = 24h}};
+  Statistics minute{
+      redis_, "web", "latency", {.period = 1min, .flush_interval = 12h, .resend_for = 24h}};
   time_is(sys_days{2026y / 11 / 23} + 6h + 30s);
   minute.add(1);
   minute.flush();
@@ -313,7 +321,8 @@ TEST_F(StatisticsTest, DatesAreThoseOfTheCalendar) {
         2024y / 2 / 29, 2024y / 12 / 31, 2026y / 1 / 1, 2026y / 10 / 31, 2100y / 3 / 1}) {
     redis_.command("FLUSHALL");
     time_is(sys_days{date} + 23h + 59min + 58s);
-    Statistics seconds{redis_, "web", "latency", {.period = 1s, .flush_interval = 24h}};
+    Statistics seconds{
+        redis_, "web", "latency", {.period = 1s, .flush_interval = 12h, .resend_for = 24h}};
     seconds.add(1);
     seconds.flush();
     char text[32];
@@ -342,7 +351,8 @@ TEST_F(StatisticsTest, AllKeysShareASlot) {
 }
 
 TEST_F(StatisticsTest, CounterOfTheSameNameIsToldThatItsKeyIsTaken) {
-  BufferedCounter same{redis_, "statistics:web:latency", {.flush_interval = 24h}};
+  BufferedCounter same{
+      redis_, "statistics:web:latency", {.flush_interval = 12h, .resend_for = 24h}};
   same.add(1);
   latency_.add(1);
   EXPECT_EQ(same.value(), 1);
@@ -421,6 +431,9 @@ TEST_F(StatisticsTest, BadInputIsRefusedBeforeAnyConversation) {
   EXPECT_THAT(refused("a", "b", {.period = 24h * 367}), HasSubstr("from 1 s to 366 days"));
   EXPECT_THAT(refused("a", "b", {.flush_interval = 0ms}),
               HasSubstr("statistics were given a flush_interval of 0 ms"));
+  EXPECT_THAT(refused("a", "b", {.flush_interval = 1h}),
+              HasSubstr("statistics were given a resend_for of 3600000 ms with a flush_interval of "
+                        "3600000 ms; it is at least twice as long"));
   latency_.add(1);
   for (auto const q : {-0.1, 1.1, std::numeric_limits<double>::quiet_NaN()}) {
     EXPECT_THAT(text_of<std::invalid_argument>([&] { (void)latency_.current().quantile(q); }),

@@ -19,10 +19,11 @@ struct StatisticsOptions {
   /// 1970-01-01T00:00:00 UTC: hours on the hour. All who use the same names must use the same one.
   std::chrono::milliseconds period{std::chrono::hours{1}};
 
-  /// How long a value may wait to be shared. From 1 ms to 24 hours.
+  /// How long a value may wait to be shared. From 1 ms to 12 hours.
   std::chrono::milliseconds flush_interval{100};
 
-  /// For how long what was sent and not answered is sent again, as in BufferedCounterOptions.
+  /// For how long what was sent and not answered is sent again, as in BufferedCounterOptions: at
+  /// least twice flush_interval.
   std::chrono::milliseconds resend_for{std::chrono::hours{1}};
 };
 

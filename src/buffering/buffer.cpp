@@ -11,12 +11,12 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds longest{std::chrono::hours{24}};
-
-void check_time(milliseconds given, std::string_view whose, std::string_view what) {
-  if (given >= milliseconds{1} && given <= longest) return;
-  throw std::invalid_argument{fmt::format(
-      "tandem: {} given a {} of {} ms; it is from 1 ms to 24 hours", whose, what, given.count())};
+void check_time(milliseconds given, std::chrono::hours most, std::string_view whose,
+                std::string_view what) {
+  if (given >= milliseconds{1} && given <= most) return;
+  throw std::invalid_argument{
+      fmt::format("tandem: {} given a {} of {} ms; it is from 1 ms to {} hours", whose, what,
+                  given.count(), most.count())};
 }
 
 std::int64_t magnitude(std::int64_t amount) noexcept {
@@ -27,8 +27,13 @@ std::int64_t magnitude(std::int64_t amount) noexcept {
 }  // namespace
 
 void check(BufferTerms const& terms, std::string_view whose) {
-  check_time(terms.interval, whose, "flush_interval");
-  check_time(terms.resend_for, whose, "resend_for");
+  check_time(terms.interval, std::chrono::hours{12}, whose, "flush_interval");
+  check_time(terms.resend_for, std::chrono::hours{24}, whose, "resend_for");
+  if (terms.resend_for >= 2 * terms.interval) return;
+  throw std::invalid_argument{
+      fmt::format("tandem: {} given a resend_for of {} ms with a flush_interval of {} ms; it is at "
+                  "least twice as long: what was not answered waits for the next flush",
+                  whose, terms.resend_for.count(), terms.interval.count())};
 }
 
 std::string Buffer::doing() const { return "flushing " + name_; }
@@ -42,6 +47,7 @@ Buffer::Sent Buffer::begin() {
     fresh->sequence = ++sequence_;
     parcel_ = std::move(fresh);
     first_sent_ = since_boot();
+    note_parcel();
   }
   ++under_way_;
   return parcel_;
@@ -99,6 +105,16 @@ void Buffer::end_parcel(End how) noexcept {
   parcel_.reset();
   under_way_ = 0;
   in_doubt_ = false;
+  note_parcel();
+}
+
+void Buffer::go_on(std::uint64_t sequence, std::vector<std::string> words,
+                   std::chrono::nanoseconds first_sent) {
+  sequence_ = sequence;
+  if (words.empty()) return;
+  parcel_ = std::make_shared<Parcel const>(Parcel{sequence, std::move(words)});
+  first_sent_ = first_sent;
+  in_doubt_ = true;
 }
 
 void Buffer::flush(Channel& channel) {
@@ -157,6 +173,11 @@ std::unique_ptr<Error> Buffer::last_words(std::string_view why) {
   gather();
   auto const left = gathered();
   if (parcel_ == nullptr && left == 0) return nullptr;
+  if (outlives_its_process()) {
+    return std::make_unique<Error>(
+        fmt::format("tandem: {}: {} is left for another process of this user to add: {}", name_,
+                    saturating_add(in_hand(), left), why));
+  }
   if (!in_doubt_) {
     return std::make_unique<Error>(fmt::format("tandem: {}: {} was never added: {}", name_,
                                                saturating_add(in_hand(), left), why));

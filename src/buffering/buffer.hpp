@@ -40,7 +40,8 @@ struct Parcel {
 ///     refused                       goes back to what is gathered, and is part of a later parcel
 ///     not known for `resend_for`    given up, counted and told: the record may have expired
 ///
-/// A buffer belongs to one process; the child of a fork makes one of its own.
+/// A buffer belongs to one process; the child of a fork makes one of its own. When it outlives its
+/// process, another goes on with it in its name: with the numbers and the record that it had.
 ///
 /// Threads: safe from several.
 class Buffer {
@@ -93,7 +94,8 @@ class Buffer {
   struct Schedule {
     bool known = false;  // to it
     Deadline due = Deadline::max();
-    bool retired = false;  // its owner is gone
+    bool retired = false;      // nobody adds to it any more
+    bool undelivered = false;  // and it could not be flushed at once
     // From here on the event thread's own.
     bool under_way = false;  // over its connection
     std::string told{};      // to Options::on_error, of refusals since the last success
@@ -102,7 +104,22 @@ class Buffer {
 
   [[nodiscard]] virtual Script const& script() const noexcept = 0;
 
+  /// Whether another process goes on with what is in it when this one has ended; and this one with
+  /// what others have left.
+  [[nodiscard]] virtual bool outlives_its_process() const noexcept { return false; }
+  /// What they have left: to be delivered, and then forgotten. `told` is told what is wrong with
+  /// it.
+  [[nodiscard]] virtual std::vector<std::shared_ptr<Buffer>> left_by_others(
+      Options const& /*told*/) {
+    return {};
+  }
+
  protected:
+  /// Takes up what another left: that was the number of its last parcel, and these are its words if
+  /// it may be on its way yet. For constructors.
+  void go_on(std::uint64_t sequence, std::vector<std::string> words,
+             std::chrono::nanoseconds first_sent);
+
   /// The script's, but for the record, which is the last.
   [[nodiscard]] virtual std::vector<std::string_view> keys() const = 0;
 
@@ -115,6 +132,8 @@ class Buffer {
   virtual void put_back() noexcept = 0;
   /// It has arrived, or is given up.
   virtual void let_go() noexcept = 0;
+  /// What is in hand has changed. Nobody sends it, or another, before this returns.
+  virtual void note_parcel() noexcept {}
   /// How much is in hand, and how much is gathered besides, for texts and counts.
   [[nodiscard]] virtual std::int64_t in_hand() const noexcept = 0;
   [[nodiscard]] virtual std::int64_t gathered() const noexcept = 0;
@@ -122,6 +141,8 @@ class Buffer {
   /// The number of the parcel in hand, or of the last.
   [[nodiscard]] std::uint64_t sequence() const noexcept { return sequence_; }
   [[nodiscard]] bool has_parcel() const noexcept { return parcel_ != nullptr; }
+  /// When it began, by since_boot().
+  [[nodiscard]] std::chrono::nanoseconds first_sent() const noexcept { return first_sent_; }
 
   mutable std::mutex mutex_{};
   BufferTerms const terms_;
@@ -137,9 +158,9 @@ class Buffer {
   std::string const record_;
   std::uint64_t sequence_ = 0;
   Sent parcel_{};
-  std::chrono::nanoseconds first_sent_{};  // by since_boot()
-  int under_way_ = 0;                      // copies of it
-  bool in_doubt_ = false;                  // a copy of it was not answered
+  std::chrono::nanoseconds first_sent_{};
+  int under_way_ = 0;      // copies of it
+  bool in_doubt_ = false;  // a copy of it was not answered
   std::int64_t unconfirmed_ = 0;
 };
 

@@ -54,21 +54,36 @@ void Flusher::look_at(std::shared_ptr<Buffer> const& buffer) {
   start();
   auto const now = steady_clock::now();
   auto& schedule = buffer->schedule;
+  bool looks = false;
   bool sooner = false;
   {
     std::lock_guard const guard{mutex_};
-    if (!std::exchange(schedule.known, true)) buffers_.push_back(buffer);
+    if (!std::exchange(schedule.known, true)) {
+      buffers_.push_back(buffer);
+      looks = buffer->outlives_its_process() && !schedule.retired;
+      if (looks) next_look_ = now;
+    }
     bool const slept = (buffer->care.fetch_and(~Buffer::asleep) & Buffer::asleep) != 0;
     auto const due = buffer->is_urgent ? now : next_tick(now, buffer->terms().interval);
     schedule.due = slept ? due : std::min(schedule.due, due);
     sooner = schedule.due < next_due_;
     if (sooner) next_due_ = schedule.due;
   }
-  if (sooner) events_.wake();
+  if (looks || sooner) events_.wake();
 }
 
 void Flusher::retire(std::shared_ptr<Buffer> const& buffer) {
+  try {
+    for (auto const& left : buffer->left_by_others(options_)) deliver(left);
+  } catch (std::exception const& fault) {  // out of memory: they are left as they were
+    options_.report(Error{fmt::format("tandem: {}: {}", buffer->name(), fault.what())});
+  }
+  deliver(buffer);
+}
+
+void Flusher::deliver(std::shared_ptr<Buffer> const& buffer) {
   bool waits = !events_.is_own_thread();
+  bool failed = false;
   {
     std::lock_guard const guard{mutex_};
     // Where the server could not be reached for one, a thousand do not each find it out.
@@ -77,7 +92,7 @@ void Flusher::retire(std::shared_ptr<Buffer> const& buffer) {
   try {
     if (waits) buffer->flush(core_);
   } catch (std::exception const&) {
-    // Told by the event thread, which tries again, or by before_end.
+    failed = true;  // told by the event thread, which tries again, or by before_end
   }
   if (buffer->is_empty()) {
     forget(*buffer);
@@ -86,7 +101,8 @@ void Flusher::retire(std::shared_ptr<Buffer> const& buffer) {
   {
     std::lock_guard const guard{mutex_};
     buffer->schedule.retired = true;
-    ++undelivered_;
+    buffer->schedule.undelivered = failed;
+    if (failed) ++undelivered_;
   }
   buffer->is_urgent = true;  // nobody is there to flush it before a long interval is over
   look_at(buffer);
@@ -102,7 +118,7 @@ void Flusher::forget(Buffer const& buffer) {
   last->schedule.known = false;
   *found = std::move(buffers_.back());
   buffers_.pop_back();
-  if (last->schedule.retired) --undelivered_;
+  if (last->schedule.undelivered) --undelivered_;
 }
 
 std::vector<std::shared_ptr<Buffer>> Flusher::of(std::string_view name) {
@@ -136,12 +152,28 @@ void Flusher::before_end() {
 // -- on the event thread --------------------------------------------------------------------------
 
 Deadline Flusher::on_time(Deadline now) {
+  take_over_what_was_left(now);
   for (auto const& each : due(now)) {
     if (auto const given_up = each->give_up_if_late()) options_.report(*given_up);
     flush(each);
   }
   std::lock_guard const guard{mutex_};
-  return next_due_;
+  return std::min(next_due_, next_look_);
+}
+
+void Flusher::take_over_what_was_left(Deadline now) {
+  Buffers looking;
+  {
+    std::lock_guard const guard{mutex_};
+    if (now < next_look_) return;
+    for (auto const& each : buffers_) {
+      if (each->outlives_its_process() && !each->schedule.retired) looking.push_back(each);
+    }
+    next_look_ = looking.empty() ? Deadline::max() : now + look_again_after;
+  }
+  for (auto const& each : looking) {
+    for (auto const& left : each->left_by_others(options_)) deliver(left);
+  }
 }
 
 Flusher::Buffers Flusher::due(Deadline now) {
@@ -166,6 +198,11 @@ void Flusher::postpone(Buffer& buffer, Deadline due) {
   next_due_ = std::min(next_due_, due);
 }
 
+bool Flusher::is_retired(Buffer const& buffer) {
+  std::lock_guard const guard{mutex_};
+  return buffer.schedule.retired;
+}
+
 /// Unless somebody has added to it meanwhile.
 void Flusher::let_sleep(Buffer& buffer) {
   std::lock_guard const guard{mutex_};
@@ -183,7 +220,11 @@ void Flusher::flush(std::shared_ptr<Buffer> const& buffer) {
   bool const connected = events_.connected();
   auto const parcel = connected ? buffer->begin() : nullptr;
   if (parcel == nullptr && (connected || buffer->is_empty())) {
-    let_sleep(*buffer);
+    if (is_retired(*buffer)) {
+      forget(*buffer);
+    } else {
+      let_sleep(*buffer);
+    }
     return;
   }
   buffer->care.fetch_and(~Buffer::asleep);
@@ -221,6 +262,10 @@ void Flusher::take_answer(std::shared_ptr<Buffer> const& buffer, Buffer::Sent co
     return;
   }
   auto const refusal = buffer->answered(parcel, *reply);
+  if (refusal && refusal->code() == "LOADING") {  // as good as away, and nobody's fault
+    postpone(*buffer, soon(*buffer));
+    return;
+  }
   if (refusal) {
     postpone(*buffer, steady_clock::now() + std::max(buffer->terms().interval, ask_again_after));
     if (std::exchange(buffer->schedule.told, refusal->what()) != refusal->what())
@@ -229,12 +274,12 @@ void Flusher::take_answer(std::shared_ptr<Buffer> const& buffer, Buffer::Sent co
   }
   buffer->schedule.told.clear();
   if (buffer->is_urgent) postpone(*buffer, Deadline::min());  // asked for while this was under way
-  bool retired = false;
-  {
-    std::lock_guard const guard{mutex_};
-    retired = buffer->schedule.retired;
+  if (!is_retired(*buffer)) return;
+  if (buffer->is_empty()) {
+    forget(*buffer);
+  } else {
+    postpone(*buffer, Deadline::min());  // what had come together beside that parcel
   }
-  if (retired && buffer->is_empty()) forget(*buffer);
 }
 
 }  // namespace tandem::detail

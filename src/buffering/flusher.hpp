@@ -16,7 +16,8 @@ namespace tandem::detail {
 /// one write.
 ///
 /// A buffer that had nothing to flush is left alone until somebody adds to it, which wakes this
-/// thread; but for a look each second, because an add may just have been under way.
+/// thread; but for a look each second, because an add may just have been under way. What other
+/// processes have left is looked for by the first look, and each second.
 ///
 /// Cost:    1 command for each buffer with something in it, each interval. The script goes in full
 ///          with the first after connecting.
@@ -31,8 +32,11 @@ class Flusher final : public EventListener {
   /// What was added to it is to be flushed by its interval, or at once where it is urgent. The
   /// first look starts the event thread, if there can be one.
   void look_at(std::shared_ptr<Buffer> const& buffer);
-  /// Nobody will add to it any more: flushes it now, or later if the server cannot be reached.
+  /// Its object ends: delivers it, and what other processes have left.
   void retire(std::shared_ptr<Buffer> const& buffer);
+  /// Nobody will add to it any more: flushes it now, or later if the server cannot be reached. On
+  /// the event thread, later.
+  void deliver(std::shared_ptr<Buffer> const& buffer);
   /// Those that add to `name`.
   [[nodiscard]] std::vector<std::shared_ptr<Buffer>> of(std::string_view name);
 
@@ -46,12 +50,14 @@ class Flusher final : public EventListener {
   Deadline on_time(Deadline now) override;
 
   [[nodiscard]] Buffers due(Deadline now);
+  void take_over_what_was_left(Deadline now);
   void flush(std::shared_ptr<Buffer> const& buffer);
   void take_answer(std::shared_ptr<Buffer> const& buffer, Buffer::Sent const& parcel,
                    ReplyView const* reply);
   void forget(Buffer const& buffer);
   void postpone(Buffer& buffer, Deadline due);
   void let_sleep(Buffer& buffer);
+  [[nodiscard]] bool is_retired(Buffer const& buffer);
 
   Core& core_;
   Events& events_;  // not the core: a callback of ours may be what drops its last handle
@@ -63,8 +69,9 @@ class Flusher final : public EventListener {
 
   std::mutex mutex_{};
   Buffers buffers_{};
-  std::size_t undelivered_ = 0;          // retired ones
-  Deadline next_due_ = Deadline::max();  // the first of theirs, or earlier
+  std::size_t undelivered_ = 0;
+  Deadline next_due_ = Deadline::max();   // the first of theirs, or earlier
+  Deadline next_look_ = Deadline::max();  // at what other processes have left
 };
 
 }  // namespace tandem::detail

@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 
 #include "core/backoff.hpp"
+#include "core/process.hpp"
 #include "core/random_id.hpp"
 #include "locking/release.hpp"
 

@@ -3,9 +3,10 @@
 #include <array>
 #include <charconv>
 
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <unistd.h>
+
+#include "core/process.hpp"
 
 namespace tandem::detail {
 namespace {
@@ -18,46 +19,7 @@ std::string host_name() {
   return name;
 }
 
-/// The beginning of a small file of /proc; empty when it cannot be read.
-std::string read_file(char const* path) {
-  int const fd = ::open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return {};
-  std::array<char, 1024> bytes;
-  auto const count = ::read(fd, bytes.data(), bytes.size());
-  ::close(fd);
-  return count > 0 ? std::string(bytes.data(), static_cast<std::size_t>(count)) : std::string{};
-}
-
-std::string read_link(char const* path) {
-  std::array<char, 64> bytes;
-  auto const count = ::readlink(path, bytes.data(), bytes.size());
-  return count > 0 ? std::string(bytes.data(), static_cast<std::size_t>(count)) : std::string{};
-}
-
-/// "pid:[4026531836]" -> "4026531836"
-std::string inode_of(char const* path) {
-  auto const link = read_link(path);
-  auto const open = link.find('[');
-  auto const close = link.find(']');
-  if (open == std::string::npos || close == std::string::npos) return {};
-  return link.substr(open + 1, close - open - 1);
-}
-
-/// /proc may be that of another pid namespace, whose numbers mean other processes.
-bool proc_is_ours() { return read_link("/proc/self") == std::to_string(::getpid()); }
-
 }  // namespace
-
-std::string own_place() {
-  if (!proc_is_ours()) return unknown;
-  auto boot = read_file("/proc/sys/kernel/random/boot_id");
-  while (!boot.empty() && boot.back() == '\n') boot.pop_back();
-  auto const pids = inode_of("/proc/self/ns/pid");
-  // A start is told by the reader's own clock of its time namespace; kernels before 5.6 have none.
-  auto const times = inode_of("/proc/self/ns/time");
-  if (boot.empty() || pids.empty()) return unknown;
-  return fmt::format("{}.{}.{}", boot, pids, times);
-}
 
 std::optional<Identity> Identity::of(std::string_view token) noexcept {
   std::array<std::string_view, 6> part;
@@ -85,19 +47,6 @@ bool is_shared(std::string_view token) noexcept {
   auto const number = token.find('/', client + 1);
   return client != std::string_view::npos && number != std::string_view::npos &&
          token[number - 1] == 's';
-}
-
-std::string start_of(int pid) {
-  auto const stat = read_file(fmt::format("/proc/{}/stat", pid).c_str());
-  // The second field, the program's name in parentheses, may hold anything; the start is the 22nd.
-  auto at = stat.rfind(')');
-  if (at == std::string::npos) return {};
-  for (int field = 2; field < 22; ++field) {
-    at = stat.find(' ', at + 1);
-    if (at == std::string::npos) return {};
-  }
-  auto const end = stat.find(' ', at + 1);
-  return end == std::string::npos ? std::string{} : stat.substr(at + 1, end - at - 1);
 }
 
 std::string own_identity(std::string_view place, std::string_view client_name) {

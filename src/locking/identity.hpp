@@ -11,9 +11,8 @@ namespace tandem::detail {
 ///
 ///     <client>/<number>[k|s]/<pid>/<start>/<place>/<host>/<client name>
 ///
-/// `place` is the boot of the kernel and the pid and time namespaces: within one place a pid and its
-/// start name one process for ever. Where /proc does not tell, `start` and `place` are "-", and
-/// nobody concludes anything from the pid.
+/// `place` is own_place(). Where /proc does not tell, `start` and `place` are "-", and nobody
+/// concludes anything from the pid.
 struct Identity {
   std::string_view client;  ///< names the channel on which it is spoken to
   std::string_view start;   ///< of the process, in clock ticks since boot
@@ -34,13 +33,6 @@ enum class TokenKind {
 };
 
 [[nodiscard]] bool is_shared(std::string_view token) noexcept;
-
-/// Where this process runs, as in its tokens; "-" where that cannot be known. Asks /proc: a child may
-/// run elsewhere than its parent, so it is not kept for longer than a process.
-[[nodiscard]] std::string own_place();
-
-/// When the process `pid` of this place began, as in its tokens; empty when it cannot be told.
-[[nodiscard]] std::string start_of(int pid);
 
 /// What follows `<client>/<number>` in all tokens of this process, which runs in `place`.
 [[nodiscard]] std::string own_identity(std::string_view place, std::string_view client_name);

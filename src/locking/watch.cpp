@@ -4,30 +4,12 @@
 #include <cerrno>
 #include <utility>
 
-#include <poll.h>
 #include <sys/epoll.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/process.hpp"
+
 namespace tandem::detail {
-namespace {
-
-/// -1 and errno where there is none.
-int open_pidfd(int pid) noexcept {
-#ifdef SYS_pidfd_open
-  return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
-#else
-  errno = ENOSYS;
-  return -1;
-#endif
-}
-
-bool says_dead(int pidfd) noexcept {
-  pollfd look{pidfd, POLLIN, 0};
-  return ::poll(&look, 1, 0) > 0;
-}
-
-}  // namespace
 
 ProcessWatch::ProcessWatch() noexcept {
   NoFork const until_noted;

@@ -35,7 +35,7 @@ using support::Forked;
 using support::in_child;
 using Fault = FaultProxy::Fault;
 
-constexpr BufferedCounterOptions by_hand{.flush_interval = 24h};
+constexpr BufferedCounterOptions by_hand{.flush_interval = 12h, .resend_for = 24h};
 
 class BufferedCounterProcessesTest : public ::testing::Test {
  protected:

@@ -91,8 +91,8 @@ TEST(StatisticsProcessesTest, SixteenProcessesOverABadNetworkAreAsTrueAsAllTheir
 TEST(StatisticsProcessesTest, ChildBeginsWithNothingPendingAndTheParentsValuesAreMergedOnce) {
   testing::RedisServer const server;
   Client redis{server.url() + "?command_timeout=20s"};
-  std::optional<Statistics> own{
-      Statistics{redis, "web", "latency", {.period = 24h * 366, .flush_interval = 24h}}};
+  std::optional<Statistics> own{Statistics{
+      redis, "web", "latency", {.period = 24h * 366, .flush_interval = 12h, .resend_for = 24h}}};
   own->add(1);
   EXPECT_EQ(support::in_child([&] {
               auto out = std::to_string(own->pending());

@@ -85,6 +85,8 @@ class FaultProxy {
     }
   }
 
+  /// How many faults were met so far.
+  [[nodiscard]] int met() const { return met_; }
   /// Connections accepted so far, the refused ones apart.
   [[nodiscard]] int connections() const { return connections_; }
   /// How often a client waited: bursts of commands that followed an answer, or the beginning.
@@ -203,6 +205,7 @@ class FaultProxy {
     if (found == faults_.end() || found->second.empty()) return std::nullopt;
     auto const out = found->second.front();
     found->second.pop_front();
+    ++met_;
     return out;
   }
 
@@ -254,6 +257,7 @@ class FaultProxy {
   std::atomic<std::chrono::milliseconds> delay_{};
   std::atomic<bool> refusing_ = false;
   std::atomic<bool> stopping_ = false;
+  std::atomic<int> met_ = 0;
   std::atomic<int> connections_ = 0;
   std::atomic<int> round_trips_ = 0;
   std::vector<std::unique_ptr<Pair>> pairs_{};
