@@ -370,6 +370,38 @@ TEST(CommandsInUseTest, HoldEveryCommandOfEveryScript) {
   EXPECT_GT(seen, 20U);
 }
 
+void use_small_structures(Client& redis) {
+  SharedValue<int> value{redis, "value"};
+  (void)value.insert(1);
+  value.set(2);
+  value.update([](std::optional<int> old) { return old.value_or(0) + 1; });
+  EXPECT_EQ(value.wait_for([](int now) { return now > 3; }, 20ms), std::nullopt);
+  (void)value.erase();
+  SharedSet<int> set{redis, "set"};
+  set.insert(1);
+  (void)set.contains(1);
+  (void)set.size();
+  (void)set.members();
+  set.erase(1);
+  SharedList<int> list{redis, "list", {.most = 1}};
+  list.push_front(1);
+  list.push_back(2);
+  (void)list.at(0);
+  (void)list.range(0, 1);
+  (void)list.size();
+  (void)list.pop_front();
+  (void)list.pop_back();
+  Ranking<int> ranking{redis, "ranking"};
+  ranking.set(1, 1);
+  ranking.add(1, 1);
+  (void)ranking.score(1);
+  (void)ranking.rank(1);
+  (void)ranking.size();
+  (void)ranking.top(1);
+  (void)ranking.around(1, 1);
+  ranking.erase(1);
+}
+
 /// Every call of every primitive, once, so that the server counts what it sends.
 void use_everything(Client& redis) {
   Lock lock{redis, "lock", {.lease = 3s}};
@@ -414,6 +446,7 @@ void use_everything(Client& redis) {
   map.erase_many({"c", "d"});
   (void)map.size();
   map.clear();
+  use_small_structures(redis);
   redis.transaction({"k"}, [](Transaction&) {});
 }
 

@@ -13,7 +13,11 @@ local list, most, front, gives_way = KEYS[1], tonumber(ARGV[1]), ARGV[2] == '1',
 local size = redis.pcall('LLEN', list)
 if type(size) == 'table' then return size end -- an error, in the server's own words
 if not gives_way and size + #ARGV - 3 > most then return {size, 0} end
-size = redis.pcall(front and 'LPUSH' or 'RPUSH', list, unpack(ARGV, 4))
+if front then
+  size = redis.pcall('LPUSH', list, unpack(ARGV, 4))
+else
+  size = redis.pcall('RPUSH', list, unpack(ARGV, 4))
+end
 if type(size) == 'table' then return size end
 if size > most then
   if front then
