@@ -116,6 +116,8 @@ TEST_P(MultiLockFaultsTest,
   options.command_timeout = 300ms;
   MultiWaiting later{MultiLock{Client{options}, both_, {.lease = 10min}}};
   scene_.await_waiters("stock", 1);
+  // It has been answered, and sleeps: it looks after the holder.
+  ASSERT_TRUE(eventually([&] { return scene_.count().tracked > 0; }));
   scene_.server.pause();
   later.stop();
   EXPECT_FALSE(later.get());

@@ -224,6 +224,7 @@ void LockAgent::give_back_later(std::shared_ptr<LockKeys const> keys, std::strin
 }
 
 void LockAgent::before_end() {
+  returns_.before_end(core_);
   for (auto const& site : lingering()) {
     auto const lease = site->revoke();
     if (!lease) continue;

@@ -32,6 +32,22 @@ void LockReturns::give_back(std::shared_ptr<LockKeys const> keys, std::string to
   events_.wake();
 }
 
+/// In full: a server that comes to it when this client is gone has nobody to ask for the script.
+void LockReturns::add(CommandBuffer& out, Item const& item) {
+  auto const keys = item.keys->all();
+  ReleaseWords const words{*item.keys, item.token};
+  add_script(out, item.keys->kind.release, false, keys, words.all());
+}
+
+void LockReturns::before_end(Core& core) {
+  CommandBuffer commands;
+  {
+    std::lock_guard const guard{mutex_};
+    for (auto const& each : items_) add(commands, each);
+  }
+  if (commands.count() > 0) (void)core.ask_all(commands, core.deadline());
+}
+
 void LockReturns::on_subscribed() {
   std::lock_guard const guard{mutex_};
   for (auto& each : items_) each.next = Deadline::min();
@@ -55,10 +71,8 @@ void LockReturns::serve(Deadline now) {
     }
   }
   for (auto const& each : due) {
-    auto const keys = each.keys->all();
-    ReleaseWords const words{*each.keys, each.token};
     CommandBuffer command;
-    add_script(command, each.keys->kind.release, false, keys, words.all());
+    add(command, each);
     bool const sent =
         events_.send(command, [this, token = each.token, lock = each.keys->lock](
                                   ReplyView const* reply) { take_answer(token, lock, reply); });

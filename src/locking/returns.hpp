@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/events.hpp"
+#include "core/core.hpp"
 #include "locking/keys.hpp"
 
 namespace tandem::detail {
@@ -13,7 +13,7 @@ namespace tandem::detail {
 /// What is given back to the server in the background: what a caller could not, what is idle, and
 /// what a dead process held.
 ///
-/// Threads: give_back from any; the rest on the event thread.
+/// Threads: give_back and before_end from any; the rest on the event thread.
 class LockReturns {
  public:
   explicit LockReturns(Events& events) : events_{events} {}
@@ -23,6 +23,9 @@ class LockReturns {
   /// doubt may be executed after it.
   void give_back(std::shared_ptr<LockKeys const> keys, std::string token,
                  std::chrono::milliseconds length);
+
+  /// The last attempt, in one round trip: nobody will ask again. Throws what keeps it from the server.
+  void before_end(Core& core);
 
   void on_subscribed();
   void serve(Deadline now);
@@ -38,6 +41,7 @@ class LockReturns {
     std::chrono::milliseconds pause{50};
   };
 
+  static void add(CommandBuffer& out, Item const& item);
   void take_answer(std::string_view token, std::string_view lock, ReplyView const* reply);
 
   Events& events_;
