@@ -12,7 +12,7 @@ std::optional<std::string> SharedBytes::get() const {
   return key_.read({"GET"}).as<std::optional<std::string>>();
 }
 
-void SharedBytes::set(std::string_view value) { key_.write({"SET", value}); }
+void SharedBytes::set(std::string_view value) { (void)key_.write({"SET", value}); }
 
 void SharedBytes::set(std::string_view value, Hold const& hold) {
   hold.commit([&](Transaction& tx) { tx.queue("SET", key_.name(), value); });

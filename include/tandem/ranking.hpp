@@ -79,7 +79,7 @@ class Ranking {
   }
   void set(T const& member, double score) {
     key_.require_score(score);
-    key_.write({"ZADD", score, Codec<T>::encode(member)});
+    (void)key_.write({"ZADD", score, Codec<T>::encode(member)});
   }
   /// Whether it was there.
   bool erase(T const& member) {

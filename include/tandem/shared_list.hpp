@@ -34,7 +34,7 @@ class ListKey : public SharedKey {
 
   enum class End { front, back };
   /// All or none; see src/lua/shared_list/push.lua.
-  bool push(End end, std::span<std::string const> elements) const;
+  [[nodiscard]] bool push(End end, std::span<std::string const> elements) const;
 
  private:
   SharedListOptions options_;

@@ -23,10 +23,12 @@ class SharedKey {
   [[nodiscard]] Reply read(std::initializer_list<Argument> words,
                            std::span<std::string const> more = {}) const;
   /// The same, sent once: sent again it might undo what somebody else did in between.
-  Reply write(std::initializer_list<Argument> words, std::span<std::string const> more = {}) const;
+  [[nodiscard]] Reply write(std::initializer_list<Argument> words,
+                            std::span<std::string const> more = {}) const;
   /// A script with this key alone.
-  Reply run(Script const& script, std::span<Argument const> arguments) const;
-  Reply run(Script const& script, std::span<Argument const> arguments, Deadline deadline) const;
+  [[nodiscard]] Reply run(Script const& script, std::span<Argument const> arguments) const;
+  [[nodiscard]] Reply run(Script const& script, std::span<Argument const> arguments,
+                          Deadline deadline) const;
 
   /// When a call that begins now is to have ended.
   [[nodiscard]] Deadline deadline() const;
