@@ -328,7 +328,7 @@ TEST_F(BufferedCounterFaultsTest, WhatCannotBeConfirmedInTimeIsToldAndNotSentAga
   hits.add(10);
   EXPECT_TRUE(eventually([&] { return hits.unconfirmed() >= 10; }));
   EXPECT_EQ(hits.pending(), 0);
-  EXPECT_EQ(reports_.texts().size(), before + 1);
+  EXPECT_TRUE(eventually([&] { return reports_.texts().size() == before + 1; }));
   EXPECT_TRUE(
       reports_.have("hits: whether 10 was added is not known: it was sent, and not answered "
                     "within 200 ms"));

@@ -210,7 +210,7 @@ TEST_F(StatisticsFaultsTest, WhatCannotBeConfirmedInTimeIsToldAndNotSentAgain) {
   own.add(3);
   EXPECT_TRUE(eventually([&] { return own.unconfirmed() >= 2; }));
   EXPECT_EQ(own.pending(), 0);
-  EXPECT_TRUE(reports_.have("statistics:web:latency: whether "));
+  EXPECT_TRUE(eventually([&] { return reports_.have("statistics:web:latency: whether "); }));
   server_.resume();
 }
 
