@@ -16,6 +16,7 @@
 #include "support/boot_clock.hpp"
 #include "support/fault_proxy.hpp"
 #include "support/observed.hpp"
+#include "support/patience.hpp"
 #include "support/shifted_clock.hpp"
 
 namespace tandem {
@@ -276,6 +277,9 @@ TEST_F(RollingCounterHistoryTest, RestartInTheMiddleOfAChangeKeepsThePeriodOnce)
                                                        : FaultProxy::Fault::cut_after_request;
     proxy.next(command, fault);
     EXPECT_THROW(sales.add(5), InDoubt);
+    if (fault == FaultProxy::Fault::cut_after_request) {  // it is on its way through the server
+      EXPECT_TRUE(support::eventually([&] { return sales_.current().count == 5; }));
+    }
     server_.restart();
     sales.add(1);
   }
