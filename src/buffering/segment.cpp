@@ -87,8 +87,7 @@ Segment::Entered Segment::enter(std::string_view of, std::string_view sender,
   if (place == "-" || start.empty()) {
     throw Error{
         "tandem: survive_crash needs a /proc that shows this process, by which others can tell "
-        "that "
-        "it has ended"};
+        "that it has ended"};
   }
   auto const text = fmt::format("{} {}\n{}", magic, place, of);
   auto const path = fmt::format("/dev/shm/tandem.{}.{}", ::geteuid(), Script{text}.sha1());

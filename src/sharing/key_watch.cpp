@@ -13,6 +13,7 @@ KeyWatch::Waiter::Waiter(KeyWatch& watch, std::string key) : watch_{watch}, key_
     std::lock_guard const guard{watch_.mutex_};
     auto& entry = watch_.keys_[key_];
     entry.waiters.push_back(this);
+    after_ = watch_.reads_;
     entry.read_at = Deadline{};  // also for those before it: it costs no more
   }
   watch_.events_.wake();
@@ -64,17 +65,17 @@ Deadline KeyWatch::on_time(Deadline now) {
     for (auto& [name, key] : keys_) {
       if (key.read_at > now) continue;
       due.push_back(name);
-      key.read_at = now + key.pause;
-      key.pause = std::min(2 * key.pause, longest_pause);
+      key.read_at = Deadline::max();
     }
   }
   for (auto const& name : due) {
-    if (!read(name)) continue;
+    bool const is_told = read(name);
     std::lock_guard const guard{mutex_};
     auto const found = keys_.find(name);
     if (found == keys_.end()) continue;
-    found->second.read_at = Deadline::max();
-    found->second.pause = shortest_pause;
+    auto& key = found->second;
+    if (!is_told) key.read_at = std::min(key.read_at, now + key.pause);
+    key.pause = is_told ? shortest_pause : std::min(2 * key.pause, longest_pause);
   }
   std::lock_guard const guard{mutex_};
   auto next = Deadline::max();
@@ -83,16 +84,21 @@ Deadline KeyWatch::on_time(Deadline now) {
 }
 
 bool KeyWatch::read(std::string const& key) {
+  std::uint64_t number = 0;
+  {
+    std::lock_guard const guard{mutex_};
+    number = ++reads_;
+  }
   bool const tracked = events_.track_next();
   CommandBuffer get;
   get.add(std::initializer_list<Argument>{"GET", key});
-  bool const sent = events_.send(get, [this, key](ReplyView const* reply) {
-    if (reply != nullptr) tell(key, *reply);
+  bool const sent = events_.send(get, [this, key, number](ReplyView const* reply) {
+    if (reply != nullptr) tell(key, number, *reply);
   });
   return sent && tracked;
 }
 
-void KeyWatch::tell(std::string const& key, ReplyView const& reply) {
+void KeyWatch::tell(std::string const& key, std::uint64_t number, ReplyView const& reply) {
   std::optional<ServerError> refusal;
   if (reply.is_error()) refusal.emplace(reply.error_text(), "GET on " + key);
   auto const bytes = refusal ? std::nullopt : reply.as<std::optional<std::string>>();
@@ -101,6 +107,7 @@ void KeyWatch::tell(std::string const& key, ReplyView const& reply) {
     auto const found = keys_.find(key);
     if (found == keys_.end()) return;
     for (auto* const waiter : found->second.waiters) {
+      if (waiter->after_ >= number) continue;
       waiter->is_new_ = !refusal;
       waiter->bytes_ = bytes;
       waiter->refusal_ = refusal;

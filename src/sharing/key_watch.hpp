@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -44,6 +46,7 @@ class KeyWatch final : public EventListener {
     KeyWatch& watch_;
     std::string const key_;
     // Under the watch's mutex.
+    std::uint64_t after_ = 0;  // it has looked itself since that read was sent
     bool is_new_ = false;
     std::optional<std::string> bytes_{};
     std::optional<ServerError> refusal_{};
@@ -68,12 +71,14 @@ class KeyWatch final : public EventListener {
   void read_all();
   /// Sends the question. Whether the server will tell when the answer is another.
   [[nodiscard]] bool read(std::string const& key);
-  void tell(std::string const& key, ReplyView const& reply);
+  /// Those who wait for it since before the read of that number was sent.
+  void tell(std::string const& key, std::uint64_t number, ReplyView const& reply);
 
   Events& events_;
   std::mutex mutex_{};
   std::condition_variable_any changed_{};
   std::map<std::string, Key, std::less<>> keys_{};
+  std::uint64_t reads_ = 0;
 };
 
 }  // namespace tandem::detail
