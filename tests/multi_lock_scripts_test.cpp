@@ -408,6 +408,16 @@ TEST_F(MultiLockScriptsTest, RenewLengthensTheLeasesOfAllOrOfNone) {
   EXPECT_EQ(holder("stock"), "");
 }
 
+TEST_F(MultiLockScriptsTest, RenewLengthensNothingWhereOneIsAnothers) {
+  acquire(both_, a_, Join::no, 5s);
+  scene_.redis("SET", "stock", "stranger", "PX", 1000);
+  EXPECT_EQ(renew(both_, a_, 60s), 0);
+  EXPECT_LE(lease_left("orders"), 5'000);
+  EXPECT_LE(lease_left("stock"), 1'000);
+  EXPECT_EQ(renew(both_, b_, 60s), 0);
+  EXPECT_LE(lease_left("orders"), 5'000);
+}
+
 // ---- commit ----
 
 TEST_F(MultiLockScriptsTest, CommitIsAppliedWhileAllAreHeldAndOnce) {
