@@ -134,7 +134,7 @@ class WaitingFor {
   explicit WaitingFor(AnyLock lock)
       : WaitingFor{Acquire{
             [lock = std::move(lock)](std::stop_token stop) { return lock.acquire(stop); }}} {}
-  WaitingFor(WaitingFor&&) = default;
+  WaitingFor(WaitingFor&&) noexcept = default;
   ~WaitingFor() { stop_.request_stop(); }
 
   [[nodiscard]] bool over(std::chrono::milliseconds patience = 0ms) const {
