@@ -89,6 +89,7 @@ class LockScene {
   void await_waiters(std::string const& name, long long count) {
     ASSERT_TRUE(eventually([&] { return waiters(name) == count; }))
         << waiters(name) << " wait, not " << count;
+    redis("PING");  // answered when the replies to those who wait have left the server
   }
   /// Until somebody has asked once more to be told of changes of a key.
   void await_tracking() {
