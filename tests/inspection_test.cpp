@@ -412,6 +412,12 @@ void use_everything(Client& redis) {
   map.set_many({{"c", 3}, {"d", 4}});
   (void)map.get_many({"a", "c"});
   for (auto const& [key, value] : map) EXPECT_GT(value, 0) << key;
+  map.set("e", 5, {.ttl = 1h});
+  (void)map.get("e");
+  (void)map.ttl("e");
+  map.add("e", 1);
+  (void)map.snapshot();
+  map.atomically([](auto& entries) { entries.set("a", *entries.get("a") + 1); });
   (void)map.erase("b");
   map.erase_many({"c", "d"});
   (void)map.size();
