@@ -8,9 +8,10 @@
 #include "shared_map_bytes.hpp"
 #include "tandem/core/shared_hash.hpp"
 
-// WATCH would do the same with less code, but it watches the whole hash: in a busy map a draft of two
-// entries would be void whenever any third one changes. So what was read is compared, by the script
-// that writes, and also by each read that follows another: a function never sees two moments mixed.
+// WATCH would do the same with less code, but it watches the whole hash: in a busy map a draft of
+// two entries would be void whenever any third one changes. So what was read is compared, by the
+// script that writes, and also by each read that follows another: a function never sees two
+// moments mixed.
 
 namespace tandem::detail {
 namespace {

@@ -18,8 +18,8 @@
 // A large map is not remembered as a whole. The cursor's bits count backwards, so that the buckets
 // which a smaller table has as one come one after another: what is returned a second time after the
 // table has shrunk to 2^j buckets is among what came in the last 2^-j of the way. The last 65,536
-// fields are enough for that as long as a table of n entries does not shrink to less than n / 65,536
-// buckets. They are not enough for a restart: from there on each chunk asks for the run id.
+// fields are enough for that as long as a table of n entries does not shrink to less than n /
+// 65,536 buckets. They are not enough for a restart: from there on each chunk asks for the run id.
 //
 // A small map comes whole in the first reply, and pays for none of this.
 

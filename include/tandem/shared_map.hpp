@@ -85,9 +85,9 @@ concept EntriesOf = requires(Range& range) {
 /// apple` reads 4. K and V are any types that have a `Codec`; a K of std::string_view is a
 /// std::string wherever a key is given back.
 ///
-/// An entry may have an end: `stock.set("promo", 1, {.ttl = 30s})`. From then on no member shows
-/// it. What replaces an entry (`set`, `set_many`, another's HSET) ends its end; what changes it
-/// (`update`, `compare_exchange`, `add`) leaves it. The server's clock decides.
+/// An entry may have an end: `stock.set("promo", 1, {.ttl = 30s})`; once it is past, no member
+/// shows the entry. What replaces an entry (`set`, `set_many`, another's HSET) takes its end away;
+/// what changes it (`update`, `compare_exchange`, `add`) leaves it. The server's clock decides.
 ///
 /// Take `Counter` for one number, and a `Transaction` or a `Script` where other keys take part.
 ///
@@ -95,21 +95,22 @@ concept EntriesOf = requires(Range& range) {
 /// write). Writes are sent once: when the answer to one is lost, InDoubt says that it may have
 /// happened, and `contains`, `get` and so on tell what is there now. Reads are repeated.
 ///
-/// Shape:   hash `<name>`: field = `Codec<K>`, value = `Codec<V>`, no expiry of the key; absent when
-///          it has no entry. Of an entry with an end, on a server without HPEXPIRE (before Redis 7.4
-///          and Valkey 9), "\1until <end> <value>", by milliseconds of the server's clock.
+/// Shape:   hash `<name>`: field = `Codec<K>`, value = `Codec<V>`, no expiry of the key; absent
+///          when it has no entry. Of an entry with an end, on a server without HPEXPIRE (before
+///          Redis 7.4 and Valkey 9), byte 1 and "until <end> <value>", by milliseconds of the
+///          server's clock.
 ///          sorted set `{<name>}:ends`: fields that were given an end, by it; absent without any.
 ///          Stored in Redis since 0.1; changing it breaks running processes of older versions.
 /// Cost:    1 command in 1 round trip for every member that says nothing else. On a server without
 ///          HPEXPIRE reading an entry that has an end is one more, for `get`, `get_many`, `update`
 ///          and each chunk of an iteration.
-/// Errors:  std::invalid_argument for an empty name and for a ttl out of range. Unreachable, InDoubt; ServerError, whose code
-///          is WRONGTYPE when the key is no hash; CodecError, naming map and field, for bytes that
-///          are no K or V: they stay as they are. What a Codec of yours throws besides goes
-///          through.
+/// Errors:  std::invalid_argument for an empty name and for a ttl out of range. Unreachable,
+///          InDoubt; ServerError, whose code is WRONGTYPE when the key is no hash; CodecError,
+///          naming map and field, for bytes that are no K or V: they stay as they are. What a
+///          Codec of yours throws besides goes through.
 /// Threads: safe from several. A moved-from map may only be assigned to and destroyed.
 /// Source:  src/lua/shared_map/, docs/maps.md; Redis documentation, "SCAN guarantees".
-/// See examples/shared_map.cpp.
+/// See examples/shared_map.cpp, examples/shared_map_steps.cpp.
 template <class K, class V>
 class SharedMap {
   static_assert(
@@ -277,9 +278,9 @@ class SharedMap {
   ///     });
   ///
   /// All or nothing: nobody sees some of it. All that `change` reads, in one try, is of one moment;
-  /// after what it has drafted, it reads that. It may run several times, and may throw: then nothing
-  /// was written. Only the entries that it reads can be in the way, not what others do to the rest of
-  /// the map. Up to 1,000 entries.
+  /// after what it has drafted, it reads that. It may run several times, and may throw: then
+  /// nothing was written. Only the entries that it reads can be in the way, not what others do to
+  /// the rest of the map. Up to 1,000 entries.
   ///
   /// Cost:    1 round trip for each read, 1 to write; nothing that was read is asked for again, but
   ///          what was read goes to the server with each later one, to be compared.
@@ -307,8 +308,9 @@ class SharedMap {
 
   // -- many entries, in requests of at most 1,000 entries, and 1 MiB of those that are stored
 
-  /// Stores all of `entries`, pairs of key and value; the last of those with the same key. What fits
-  /// one request (see above; a larger entry goes alone) is stored atomically. None: no command.
+  /// Stores all of `entries`, pairs of key and value; the last of those with the same key. What
+  /// fits one request (see above; a larger entry goes alone) is stored atomically. None: no
+  /// command.
   ///
   /// Cost:    1 round trip and 1 command for each request.
   /// Errors:  those of a request; what went before it is stored.
@@ -376,8 +378,9 @@ class SharedMap {
   ///
   /// Cost:    1 command (HSCAN) for a small map. For others about one for each 1000 entries, fewer
   ///          at a time where they are large, and twice INFO, whose run id tells of a restart
-  ///          (where an ACL forbids INFO, entries may be missed after one), or with each chunk beyond
-  ///          131,072 entries. Memory for one chunk, some 1 MiB, and the keys that are remembered.
+  ///          (where an ACL forbids INFO, entries may be missed after one), or with each chunk
+  ///          beyond 131,072 entries. Memory for one chunk, some 1 MiB, and the keys that are
+  ///          remembered.
   class Iterator {
    public:
     using iterator_concept = std::input_iterator_tag;

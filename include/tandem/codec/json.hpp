@@ -28,10 +28,11 @@ namespace tandem {
 ///
 /// Reading is strict. After a T was made of the text it is turned to JSON again, and all that the
 /// text says must be in there: what a program with an older T does not know, a number that a member
-/// cannot hold, an enumerator it has no name for. So nothing is misread, and an `update` by an older
-/// program does not lose what a newer one wrote. Members that are missing are refused by `from_json`,
-/// or get their defaults where the type says so (NLOHMANN_DEFINE_TYPE_..._WITH_DEFAULT): that is how
-/// a newer program reads what an older one wrote.
+/// cannot hold, an enumerator it has no name for. So nothing is misread, and an `update` by an
+/// older program does not lose what a newer one wrote. Members that are missing are refused by
+/// `from_json`, or get their defaults where the type says so
+/// (NLOHMANN_DEFINE_TYPE_..._WITH_DEFAULT): that is how a newer program reads what an older one
+/// wrote.
 ///
 /// Not promised: equal bytes for equal values that have no order of their own (a
 /// std::unordered_map): take no such type for keys or with `compare_exchange`. That digits beyond a
@@ -41,9 +42,9 @@ namespace tandem {
 ///          that reads back the same.
 /// Cost:    writing: the document as nlohmann::json, and its text. Reading: the same, and a second
 ///          document to compare with; a nlohmann::json is not compared.
-/// Errors:  CodecError of encode, for text that is not UTF-8, and for NaN and infinities, which JSON
-///          has no words for; of decode, for text that is not wholly JSON, and for JSON that is no T
-///          of this program. None says what is there, but names of members.
+/// Errors:  CodecError of encode, for text that is not UTF-8, and for NaN and infinities, which
+///          JSON has no words for; of decode, for text that is not wholly JSON, and for JSON that
+///          is no T of this program. None says what is there, but names of members.
 /// Source:  RFC 8259; nlohmann-json 3.11 documentation, "Arbitrary Type Conversions".
 template <class T>
 struct JsonCodec {

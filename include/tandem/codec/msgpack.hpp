@@ -29,16 +29,16 @@ namespace tandem {
 ///     template <>
 ///     struct tandem::Codec<Price> : tandem::MsgpackCodec<Price> {};  // in the global namespace
 ///
-/// Reading is strict. After a T was made of the bytes it is packed again, and both must say the same,
-/// whatever their spelling: msgpack-cxx alone leaves members that are missing as they happen to be,
-/// and passes over what it does not know. So bytes of an older or newer T are refused; a type that
-/// shall read both says so in a Codec of its own.
+/// Reading is strict. After a T was made of the bytes it is packed again, and both must say the
+/// same, whatever their spelling: msgpack-cxx alone leaves members that are missing as they happen
+/// to be, and passes over what it does not know. So bytes of an older or newer T are refused; a
+/// type that shall read both says so in a Codec of its own.
 ///
 /// Not promised: equal bytes for equal values that have no order of their own (a
 /// std::unordered_map): take no such type for keys or with `compare_exchange`.
 ///
-/// Shape:   one MessagePack object: with MSGPACK_DEFINE an array of the members in their order, with
-///          MSGPACK_DEFINE_MAP a map by their names.
+/// Shape:   one MessagePack object: with MSGPACK_DEFINE an array of the members in their order,
+///          with MSGPACK_DEFINE_MAP a map by their names.
 /// Cost:    writing: the bytes. Reading: a look at all of them, an object tree that refers to them,
 ///          and the same again to compare with.
 /// Errors:  CodecError of decode, for bytes that are not wholly one MessagePack object, or nested

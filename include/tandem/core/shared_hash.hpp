@@ -162,8 +162,8 @@ class HashDraft {
   /// The hash must outlive this.
   explicit HashDraft(SharedHash const& hash);
 
-  /// As they are now, or as they were drafted; all reads of a try are of one moment. A view lives as
-  /// long as the try.
+  /// As they are now, or as they were drafted; all reads of a try are of one moment. A view lives
+  /// as long as the try.
   [[nodiscard]] std::optional<std::string_view> get(std::string_view field);
   /// Reads those that were not read before, with one question.
   void read(std::span<std::string const> fields);
