@@ -121,8 +121,8 @@ std::optional<std::chrono::milliseconds> SharedHash::ttl(std::string_view field)
 }
 
 std::size_t SharedHash::size() const {
-  for (;;) {
-    auto const reply = run(scripts::shared_map_size, {});
+  for (auto const deadline = client_.core().deadline();;) {
+    auto const reply = run(scripts::shared_map_size, {}, deadline);
     if (!reply[1].as<bool>()) return reply[0].as<std::size_t>();
   }
 }

@@ -139,13 +139,16 @@ TEST_F(SharedMapDraftTest, TryWhoseFunctionCatchesItsEndIsNotApplied) {
 
 TEST_F(SharedMapDraftTest, ForestalledUntilTheDeadlineItThrowsConflictAndAppliesNothing) {
   Stock ours{Client{with_timeout(server_.url(), 1s)}, "stock"};
+  int tries = 0;
   auto const forestalled = [&](auto& entries) {
     (void)entries.get("apple");
     theirs_.add("apple", 1);
     entries.set("apple", -1);
+    if (++tries == 3) std::this_thread::sleep_for(1s);  // to the deadline
   };
   EXPECT_THROW(ours.atomically(forestalled), Conflict);
-  EXPECT_GT(stock_.get("apple"), 0);
+  EXPECT_EQ(tries, 3);
+  EXPECT_EQ(stock_.get("apple"), 3);
   auto const slow = [&](auto& entries) {
     entries.set("pear", 1);
     std::this_thread::sleep_for(1s);  // as long as the deadline

@@ -306,7 +306,8 @@ class SharedMap {
     }
   }
 
-  // -- many entries, in requests of at most 1,000 entries, and 1 MiB of those that are stored
+  // -- many entries, in requests of at most 1,000 entries, and 1 MiB of those that are stored;
+  //    each has Options::command_timeout for itself
 
   /// Stores all of `entries`, pairs of key and value; the last of those with the same key. What
   /// fits one request (see above; a larger entry goes alone) is stored atomically. None: no

@@ -53,6 +53,7 @@ constexpr char const* in_use[] = {
     "INCRBY KEY 1",
     "MULTI",
     "PEXPIRE KEY 1",
+    "PEXPIREAT KEY 1",
     "PING",
     "PTTL KEY",
     "PUBLISH tandem:x x",

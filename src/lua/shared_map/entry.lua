@@ -36,22 +36,31 @@ local function store(map, ends, field, value, at)
   if type(noted) == 'table' then return noted end
   local done = redis.pcall('HSET', map, field, native and plain or mark .. at .. ' ' .. value)
   if type(done) == 'table' then return done end
-  if native then redis.call('HPEXPIREAT', map, at, 'FIELDS', 1, field) end
+  if native then
+    redis.call('HPEXPIREAT', map, at, 'FIELDS', 1, field)
+    -- Nothing is left to be removed a minute after the last of them.
+    local last = redis.pcall('ZRANGE', ends, -1, -1, 'WITHSCORES')[2]
+    if last then redis.pcall('PEXPIREAT', ends, string.format('%.0f', last + 60000)) end
+  end
 end
 
--- Removes up to `most` entries that have ended, and what `ends` says of others that have an end no more. Whether there
--- are more of them; or nil, where nothing may be removed (a replica). A server with expiry of fields removes them when
--- it is asked for them.
+-- Removes up to `most` entries that have ended, and what `ends` says of others that have an end no more. A server with
+-- expiry of fields removes them when it is asked for them. Whether there are more; and how many could not be removed,
+-- where nothing may be (a replica): then nobody looks for more.
 local function sweep(map, ends, most)
   if redis.call('EXISTS', map) == 0 then
     redis.pcall('UNLINK', ends)
-    return false
+    return false, 0
   end
   local due = redis.call('ZRANGEBYSCORE', ends, '-inf', '(' .. string.format('%.0f', clock()), 'LIMIT', 0, most)
+  local left, denied = 0, false
   for i = 1, #due do
     local value, at = value_of(redis.call('HGET', map, due[i]))
-    if at and not value then redis.pcall('HDEL', map, due[i]) end
-    if type(redis.pcall('ZREM', ends, due[i])) == 'table' then return nil end
+    if at and not value and type(redis.pcall('HDEL', map, due[i])) == 'table' then
+      left, denied = left + 1, true
+    else
+      denied = type(redis.pcall('ZREM', ends, due[i])) == 'table' or denied
+    end
   end
-  return #due == most
+  return #due == most and not denied, left
 end
