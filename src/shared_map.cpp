@@ -44,6 +44,11 @@ long long milliseconds_of(EntryOptions options) {
   return options.ttl->count();
 }
 
+CodecError codec_error_in(std::string_view map, std::string_view field, CodecError const& error) {
+  return CodecError{
+      fmt::format("tandem: map {}, field {}: {}", quoted(map), quoted(field), error.what())};
+}
+
 // -- one command each -----------------------------------------------------------------------------
 
 SharedHash::SharedHash(Client client, std::string name)
@@ -130,8 +135,7 @@ long long SharedHash::add(std::string_view field, long long n) {
 void SharedHash::clear() { (void)run(scripts::shared_map_clear, {}); }
 
 void SharedHash::refuse(std::string_view field, CodecError const& error) const {
-  throw CodecError{
-      fmt::format("tandem: {}, field {}: {}", key_.in_words(), quoted(field), error.what())};
+  throw codec_error_in(name(), field, error);
 }
 
 // -- many entries ---------------------------------------------------------------------------------

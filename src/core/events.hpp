@@ -87,9 +87,21 @@ class Events final : private Waiting {
   void stop_and_then(std::function<void()> then);
 
   void subscribe(std::string channel);
+  /// Once for each time that the channel was subscribed.
+  void unsubscribe(std::string const& channel);
   /// Wants the connection also without a subscription: somebody only sends.
   void keep_connected();
   void wake() noexcept;
+
+  /// Calls what must not end the thread: what it throws is reported.
+  template <class Call>
+  void guarded(Call&& call) noexcept {
+    try {
+      call();
+    } catch (...) {
+      report_what_is_thrown();
+    }
+  }
 
   [[nodiscard]] bool connected() const noexcept { return commands_.wire != nullptr; }
   /// Sends one command without waiting. False, and nothing sent, when not connected.
@@ -119,11 +131,13 @@ class Events final : private Waiting {
 
   bool wait(int fd, short events, Deadline deadline) override;
 
+  void report_what_is_thrown() noexcept;
   void run();
   void round();
   void connect();
   void begin_tracking();
   void subscribe_wanted();
+  void unsubscribe_unwanted();
   void disconnect();
   void hear(Link& link);
   void take_push(Link& link, ReplyView push);
@@ -139,8 +153,6 @@ class Events final : private Waiting {
   [[nodiscard]] bool is_wanted() const;
   template <class Call>
   void tell(Call&& call);
-  template <class Call>
-  void guarded(Call&& call) noexcept;
 
   Options const& options_;
 
@@ -150,6 +162,7 @@ class Events final : private Waiting {
   bool woken_ = false;
   bool sends_ = false;
   std::vector<std::string> wanted_{};
+  std::vector<std::string> unwanted_{};
   std::vector<EventListener*> listeners_{};
   std::function<void()> then_{};
   std::thread thread_{};

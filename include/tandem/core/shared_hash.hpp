@@ -29,6 +29,10 @@ namespace detail {
 /// EntryOptions::ttl, 0 for none. Throws std::invalid_argument.
 [[nodiscard]] long long milliseconds_of(EntryOptions options);
 
+/// `error` with the map and the field in its text.
+[[nodiscard]] CodecError codec_error_in(std::string_view map, std::string_view field,
+                                        CodecError const& error);
+
 /// One value, and the reply that it lies in.
 struct HashValue {
   Reply reply;
@@ -41,6 +45,7 @@ class SharedHash {
   SharedHash(Client client, std::string name);
 
   [[nodiscard]] std::string const& name() const noexcept { return key_.name(); }
+  [[nodiscard]] Client const& client() const noexcept { return key_.client(); }
 
   [[nodiscard]] HashValue get(std::string_view field) const;
   [[nodiscard]] bool contains(std::string_view field) const;

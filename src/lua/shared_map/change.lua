@@ -25,14 +25,6 @@ for i = 2, known, 3 do
   end
 end
 
--- When an entry that was read ends, nil for never. Only what `ends` knows can have an end that does not lie in the
--- field.
-local function end_of(field)
-  if ends_at[field] or not redis.call('ZSCORE', ends, field) then return ends_at[field] end
-  local told = redis.pcall('HPEXPIRETIME', map, 'FIELDS', 1, field)
-  return type(told) == 'table' and type(told[1]) == 'number' and told[1] > 0 and string.format('%.0f', told[1]) or nil
-end
-
 -- What is denied shall be denied before anything is done: of an error in the middle the rest could not be undone.
 local erases, stores, ending = false, false, false
 for i = known + 1, #ARGV, 4 do
@@ -58,7 +50,7 @@ for i = known + 1, #ARGV, 4 do
     fault = type(done) == 'table' and done
     redis.pcall('ZREM', ends, field)
   else
-    local at = ttl ~= '0' and string.format('%.0f', clock() + ttl) or what == '2' and end_of(field) or nil
+    local at = ttl ~= '0' and string.format('%.0f', clock() + ttl) or what == '2' and end_of(map, ends, field, ends_at[field]) or nil
     fault = store(map, ends, field, ARGV[i + 3], at)
   end
   if fault then return fault end

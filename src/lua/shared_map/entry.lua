@@ -22,6 +22,14 @@ local function does_not_know(answer)
   return type(answer) == 'table' and answer.err and string.find(answer.err, 'nknown .*command')
 end
 
+-- When an entry ends, nil for never; `at` is what value_of told. Only what `ends` knows can have an end that does not
+-- lie in the field.
+local function end_of(map, ends, field, at)
+  if at or not redis.call('ZSCORE', ends, field) then return at end
+  local told = redis.pcall('HPEXPIRETIME', map, 'FIELDS', 1, field)
+  return type(told) == 'table' and type(told[1]) == 'number' and told[1] > 0 and string.format('%.0f', told[1]) or nil
+end
+
 -- Stores a value that ends at `at`, or never. The server's error, and nothing was stored; nil when it was.
 local function store(map, ends, field, value, at)
   local plain = string.sub(value, 1, #mark) == mark and mark .. '0 ' .. value or value
