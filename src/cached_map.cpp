@@ -36,9 +36,12 @@ CacheOptions checked(CacheOptions options) {
 
 std::string_view word_of(CachedHash::If condition) {
   switch (condition) {
-    case CachedHash::If::absent: return "absent";
-    case CachedHash::If::as_expected: return "equal";
-    case CachedHash::If::always: break;
+    case CachedHash::If::absent:
+      return "absent";
+    case CachedHash::If::as_expected:
+      return "equal";
+    case CachedHash::If::always:
+      break;
   }
   return "always";
 }
@@ -47,7 +50,7 @@ std::string_view word_of(CachedHash::If condition) {
 class OwnCache {
  public:
   OwnCache(Core& core, std::string const& name, CacheOptions const& options,
-       CachedHash::Decode const& decode)
+           CachedHash::Decode const& decode)
       : agent_{core.service<CacheAgent>()}, cache_{agent_.make(core, name, options, decode)} {}
   OwnCache(OwnCache const&) = delete;
   OwnCache& operator=(OwnCache const&) = delete;
@@ -114,8 +117,7 @@ std::vector<CachedHash::Value> CachedHash::fetch(std::span<std::string_view cons
   auto const until = deadline();
   if (asks) {
     auto& cache = mine_->get().cache();
-    std::vector<Cache::FillPtr> fills;
-    for (auto const field : fields) fills.push_back(cache.ask(field, anew));
+    auto const fills = cache.ask(fields, anew);
     for (std::size_t i = 0; i < fields.size(); ++i) out[i] = cache.await(*fills[i], until);
   }
   for (std::size_t i = 0; i < fields.size(); ++i) {

@@ -231,10 +231,7 @@ bool SharedHash::replace(std::string_view field, std::string_view expected,
 }
 
 HashUpdate::HashUpdate(SharedHash const& hash, std::string_view field)
-    : hash_{hash},
-      field_{field},
-      deadline_{hash.key_.deadline()},
-      now_{hash.get(field)} {}
+    : hash_{hash}, field_{field}, deadline_{hash.key_.deadline()}, now_{hash.get(field)} {}
 
 bool HashUpdate::try_change(std::optional<std::string_view> desired) {
   if (desired == now_.bytes) return true;

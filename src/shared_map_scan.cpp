@@ -204,8 +204,7 @@ void HashScan::State::read_chunk() {
 
 /// The next chunk; and the run of the server that answered, where that matters.
 Reply HashScan::State::scan(std::string& run_now) const {
-  if (!run || !seen.forgot())
-    return hash.key_.read({"HSCAN", cursor, "COUNT", count});
+  if (!run || !seen.forgot()) return hash.key_.read({"HSCAN", cursor, "COUNT", count});
   CommandBuffer both;
   both.add(std::initializer_list<Argument>{"HSCAN", hash.name(), cursor, "COUNT", count});
   both.add(std::initializer_list<Argument>{"INFO", "server"});

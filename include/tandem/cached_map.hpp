@@ -157,12 +157,13 @@ class CachedMap {
       auto const desired = encode(after);
       bool const changes_nothing = desired == bytes;
       detail::CachedHash::Outcome outcome{.done = true};
-      if (!changes_nothing) outcome = cache_->change(field,
-                                    {.condition = detail::CachedHash::If::as_expected,
-                                     .expected = bytes,
-                                     .desired = desired,
-                                     .keeps_end = true},
-                                    deadline);
+      if (!changes_nothing)
+        outcome = cache_->change(field,
+                                 {.condition = detail::CachedHash::If::as_expected,
+                                  .expected = bytes,
+                                  .desired = desired,
+                                  .keeps_end = true},
+                                 deadline);
       if (outcome.done) {
         if constexpr (std::same_as<Made, std::optional<V>>) {
           return after;
@@ -234,9 +235,8 @@ class CachedMap {
   /// The listener runs on the client's background thread: it should be short. What it throws goes to
   /// Options::on_error. Changes of more than 64 KiB, before and after together, are a resync.
   [[nodiscard]] Watch on_change(std::function<void(Change const&)> listener) {
-    auto const number =
-        cache_->listen([listener = std::move(listener), name = name()](
-                           detail::CacheChange const* told) {
+    auto const number = cache_->listen(
+        [listener = std::move(listener), name = name()](detail::CacheChange const* told) {
           if (told == nullptr) return listener(Change{.resync = true});
           listener(change_of(name, *told));
         });

@@ -123,8 +123,19 @@ Cache::Cache(Core& core, std::string id, std::string name, CacheOptions options,
 
 // -- threads that read ----------------------------------------------------------------------------
 
+std::vector<Cache::FillPtr> Cache::ask(std::span<std::string_view const> fields, bool anew) {
+  std::vector<FillPtr> out;
+  out.reserve(fields.size());
+  {
+    std::lock_guard const guard{mutex_};
+    for (auto const field : fields) out.push_back(ask(field, anew));
+  }
+  events_.wake();
+  return out;
+}
+
+/// With the mutex held.
 Cache::FillPtr Cache::ask(std::string_view field, bool anew) {
-  std::lock_guard const guard{mutex_};
   auto const [first, last] = in_flight_.equal_range(field);
   for (auto at = first; at != last; ++at) {
     if (!anew || !at->second->sent) return at->second;
@@ -133,7 +144,6 @@ Cache::FillPtr Cache::ask(std::string_view field, bool anew) {
   fill->field = field;
   in_flight_.emplace(field, fill);
   to_ask_.push_back(fill);
-  events_.wake();
   return fill;
 }
 
@@ -215,9 +225,8 @@ void Cache::tell_listeners(CacheChange const* change) {
     CachedHash::Listener call;
     {
       std::lock_guard const guard{listeners_mutex_};
-      auto const found = std::find_if(listeners_.begin(), listeners_.end(), [&](auto const& each) {
-        return each.number == number;
-      });
+      auto const found = std::find_if(listeners_.begin(), listeners_.end(),
+                                      [&](auto const& each) { return each.number == number; });
       if (found != listeners_.end()) call = found->call;
     }
     if (call) events_.guarded([&] { call(change); });
@@ -319,8 +328,8 @@ void Cache::on_message(std::string_view text) {
     auto const* const have = table_.look(told->change.field);
     if (have != nullptr && have->change < told->number) {
       if (keeps) {
-        table_.put({std::string{told->change.field}, value, told->number,
-                    good_until(coarse_clock(), -1)});
+        table_.put(
+            {std::string{told->change.field}, value, told->number, good_until(coarse_clock(), -1)});
       } else {
         table_.erase(told->change.field);
       }
@@ -353,10 +362,9 @@ void Cache::begin_to_track(Deadline now) {
   if (!events_.track_next()) return;
   CommandBuffer command;
   command.add(std::initializer_list<Argument>{"MGET", name_, changes_});
-  asks_to_track_ = events_.send(
-      command, [self = shared_from_this(), at = invalidations_](ReplyView const* reply) {
-        self->take_tracking(at, reply);
-      });
+  asks_to_track_ =
+      events_.send(command, [self = shared_from_this(), at = invalidations_](
+                                ReplyView const* reply) { self->take_tracking(at, reply); });
 }
 
 void Cache::take_tracking(std::uint64_t invalidations, ReplyView const* reply) {
@@ -464,7 +472,8 @@ void Cache::finish(std::vector<FillPtr> const& fills, std::optional<ServerError>
     fill->refusal = refusal;
     fill->done.notify_all();
     auto const [first, last] = in_flight_.equal_range(fill->field);
-    auto const at = std::find_if(first, last, [&](auto const& each) { return each.second == fill; });
+    auto const at =
+        std::find_if(first, last, [&](auto const& each) { return each.second == fill; });
     if (at != last) in_flight_.erase(at);
   }
 }

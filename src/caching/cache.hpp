@@ -60,8 +60,8 @@ class Cache : public std::enable_shared_from_this<Cache> {
   /// What is asked of the server for those who wait for it.
   struct Fill;
   using FillPtr = std::shared_ptr<Fill>;
-  /// Together with who has asked for the field already, or anew.
-  [[nodiscard]] FillPtr ask(std::string_view field, bool anew);
+  /// For each field, together with who has asked for it already, or anew.
+  [[nodiscard]] std::vector<FillPtr> ask(std::span<std::string_view const> fields, bool anew);
   /// The answer; none when the connection was lost before it came. Throws InDoubt at the deadline,
   /// and what the server said instead.
   [[nodiscard]] CachedHash::Value await(Fill& fill, Deadline deadline);
@@ -111,6 +111,7 @@ class Cache : public std::enable_shared_from_this<Cache> {
   };
   using Fills = std::multimap<std::string, FillPtr, std::less<>>;
 
+  [[nodiscard]] FillPtr ask(std::string_view field, bool anew);
   void begin_to_track(Deadline now);
   void send_fills();
   void send_fills(std::vector<FillPtr> const& fills, bool in_full);
@@ -168,10 +169,10 @@ class Cache : public std::enable_shared_from_this<Cache> {
 
   // The event thread's own.
   bool subscribed_ = false;
-  bool tracked_ = false;           // both keys
+  bool tracked_ = false;  // both keys
   bool asks_to_track_ = false;
-  bool change_comes_ = false;      // `changes` has changed, so a message follows
-  bool was_last_ = false;          // to tell a change
+  bool change_comes_ = false;  // `changes` has changed, so a message follows
+  bool was_last_ = false;      // to tell a change
   std::uint64_t invalidations_ = 0;
   Deadline track_again_{};
   Backoff track_pause_;

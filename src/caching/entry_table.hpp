@@ -15,8 +15,8 @@ namespace tandem::detail {
 struct CacheEntry {
   std::string field;
   std::shared_ptr<CachedValue const> value;
-  std::uint64_t change = 0;       // the number of the change after which it was so
-  std::int64_t good_until = 0;    // of coarse_clock(), in nanoseconds
+  std::uint64_t change = 0;     // the number of the change after which it was so
+  std::int64_t good_until = 0;  // of coarse_clock(), in nanoseconds
 };
 
 /// Nanoseconds of a clock that is read in a moment and is up to some milliseconds late.

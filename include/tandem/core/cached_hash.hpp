@@ -56,9 +56,8 @@ class CachedHash {
  public:
   /// Makes what is kept of bytes; none: there is no such field. Called on the background thread,
   /// and does not throw but for want of memory.
-  using Decode =
-      std::function<std::unique_ptr<CachedValue const>(std::string_view field,
-                                                       std::optional<std::string_view> bytes)>;
+  using Decode = std::function<std::unique_ptr<CachedValue const>(
+      std::string_view field, std::optional<std::string_view> bytes)>;
   /// Told on the background thread; nullptr: something may have been missed.
   using Listener = std::function<void(CacheChange const*)>;
 
@@ -87,8 +86,7 @@ class CachedHash {
 
   using Value = std::shared_ptr<CachedValue const>;
   /// From the server, together with others that want it now; `anew`: asked after this call began.
-  [[nodiscard]] std::vector<Value> fetch(std::span<std::string_view const> fields,
-                                         bool anew) const;
+  [[nodiscard]] std::vector<Value> fetch(std::span<std::string_view const> fields, bool anew) const;
 
   /// When a change is made.
   enum class If { always, absent, as_expected };
