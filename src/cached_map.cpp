@@ -1,5 +1,6 @@
 #include "tandem/cached_map.hpp"
 
+#include <algorithm>
 #include <new>
 #include <stdexcept>
 #include <utility>
@@ -92,8 +93,10 @@ CachedHash::Look::Look(CachedHash const& cache, std::string_view field) {
 
 CachedHash::Look::~Look() { std::launder(reinterpret_cast<Reading*>(reading_))->~Reading(); }
 
+/// What is kept, stale, of a field that was read at the server must not be given out after it.
 CachedHash::Value CachedHash::read_through(std::string_view field) const {
   auto const value = hash_.get(field);
+  mine_->get().cache().forget(field);
   return decode_(field, value.bytes);
 }
 
@@ -111,21 +114,24 @@ bool CachedHash::begins_to_be_told(Deadline deadline) const {
 
 std::vector<CachedHash::Value> CachedHash::fetch(std::span<std::string_view const> fields,
                                                  bool anew) const {
-  auto& core = hash_.client().core();
-  std::vector<Value> out(fields.size());
-  bool const asks = !core.events().is_own_thread() && begins_to_be_told(deadline());
+  bool const can_wait = !hash_.client().core().events().is_own_thread();
   auto const until = deadline();
-  if (asks) {
+  std::vector<Value> out;
+  out.reserve(fields.size());
+  for (;;) {
+    out.clear();
     auto& cache = mine_->get().cache();
-    auto const fills = cache.ask(fields, anew);
-    for (std::size_t i = 0; i < fields.size(); ++i) out[i] = cache.await(*fills[i], until);
+    if (can_wait && begins_to_be_told(until)) {
+      auto const fills = cache.ask(fields, anew);
+      for (auto const& fill : fills) out.push_back(cache.await(*fill, until));
+      if (std::find(out.begin(), out.end(), nullptr) == out.end()) return out;
+      continue;  // the connection was lost before all was said
+    }
+    for (auto const field : fields) out.push_back(read_through(field));
+    // If the cache was told to be good meanwhile, it may have read before this did; what it is going
+    // to give out must not be older than what is given out here.
+    if (!can_wait || !cache.is_told()) return out;
   }
-  for (std::size_t i = 0; i < fields.size(); ++i) {
-    if (out[i]) continue;
-    if (asks) (void)begins_to_be_told(until);  // the connection was lost
-    out[i] = read_through(fields[i]);
-  }
-  return out;
 }
 
 // -- changing -------------------------------------------------------------------------------------

@@ -157,6 +157,11 @@ CachedHash::Value Cache::await(Fill& fill, Deadline deadline) {
   return fill.value;
 }
 
+void Cache::forget(std::string_view field) {
+  std::lock_guard const guard{mutex_};
+  table_.erase(field);
+}
+
 std::optional<Cache::Outcome> Cache::change(std::span<Argument const> arguments,
                                             std::optional<std::string_view> desired,
                                             Deadline deadline) {

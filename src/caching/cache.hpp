@@ -66,6 +66,9 @@ class Cache : public std::enable_shared_from_this<Cache> {
   /// and what the server said instead.
   [[nodiscard]] CachedHash::Value await(Fill& fill, Deadline deadline);
 
+  /// What is kept of a field while nothing is told of it.
+  void forget(std::string_view field);
+
   /// What src/lua/cached_map/change.lua answers.
   struct Outcome {
     bool done = false;
