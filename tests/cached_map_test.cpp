@@ -417,7 +417,7 @@ TEST_P(CachedMapTest, TextOnItsChannelThatIsNotOursMakesItForgetAndHarmsNothing)
   EXPECT_TRUE(becomes(map, "a", 1));
   for (auto const* const text : {"", "x", "x 1\n", "x y z 1 - -\na", "x 7 -1 1 - 9\na",
                                  "x 7 -1 99 - -\na", "x 7 -1 1 + +\nab", " gap", "\n"}) {
-    redis_.command("PUBLISH", "{m}:changes", text);
+    redis_.command("PUBLISH", "tandem:{m}:changes", text);
   }
   EXPECT_EQ(map.get_fresh("a"), 1);
   EXPECT_EQ(map.get("a"), 1);

@@ -41,7 +41,7 @@ namespace tandem {
 /// Copies share one cache. In the child of a fork it begins empty.
 ///
 /// Shape:   hash `<name>` and `{<name>}:ends` as SharedMap; string `{<name>}:changes` = number of
-///          changes that were told, without expiry; channel of the same name.
+///          changes that were told, without expiry; channel `tandem:{<name>}:changes`.
 /// Cost:    get() of what is there: no command, no lock, no allocation but the copy of a V. Else 1
 ///          round trip. A client that has a CachedMap keeps a connection to listen; after changes
 ///          it reads two keys again to be told of the next (1 round trip in the background). Memory:

@@ -115,6 +115,7 @@ Cache::Cache(Core& core, std::string id, std::string name, CacheOptions options,
       name_{std::move(name)},
       ends_{companion_key(name_, "ends")},
       changes_{companion_key(name_, "changes")},
+      channel_{"tandem:" + changes_},
       settings_{options},
       serves_{options.when_disconnected == WhenDisconnected::serve_stale},
       decode_{std::move(decode)},
@@ -303,7 +304,7 @@ void Cache::forget_all() {
 
 void Cache::tell_gap() {
   CommandBuffer command;
-  command.add(std::initializer_list<Argument>{"PUBLISH", changes_, id_ + std::string{gap_text}});
+  command.add(std::initializer_list<Argument>{"PUBLISH", channel_, id_ + std::string{gap_text}});
   if (events_.send(command, nullptr)) return;
   std::lock_guard const guard{mutex_};
   owes_gap_ = true;

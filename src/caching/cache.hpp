@@ -44,8 +44,10 @@ class Cache : public std::enable_shared_from_this<Cache> {
         CachedHash::Decode decode);
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }
-  /// The key of the number of changes, and the channel where they are told.
+  /// The key of the number of changes.
   [[nodiscard]] std::string const& changes() const noexcept { return changes_; }
+  /// Where they are told.
+  [[nodiscard]] std::string const& channel() const noexcept { return channel_; }
 
   // -- for the threads that read
 
@@ -147,6 +149,7 @@ class Cache : public std::enable_shared_from_this<Cache> {
   std::string const name_;
   std::string const ends_;
   std::string const changes_;
+  std::string const channel_;
   CacheOptions const settings_;
   bool const serves_;  // also while it is not told of changes
   CachedHash::Decode const decode_;

@@ -27,7 +27,7 @@ void CacheAgent::start(std::shared_ptr<Cache> const& cache) {
     if (std::find(caches_.begin(), caches_.end(), cache) != caches_.end()) return;
     caches_.push_back(cache);
   }
-  events_.subscribe(cache->changes());
+  events_.subscribe(cache->channel());
 }
 
 void CacheAgent::forget(std::shared_ptr<Cache> const& cache) {
@@ -35,7 +35,7 @@ void CacheAgent::forget(std::shared_ptr<Cache> const& cache) {
     std::lock_guard const guard{mutex_};
     if (std::erase(caches_, cache) == 0) return;
   }
-  events_.unsubscribe(cache->changes());
+  events_.unsubscribe(cache->channel());
 }
 
 template <class Call>
@@ -64,7 +64,7 @@ void CacheAgent::on_disconnected() {
 
 void CacheAgent::on_message(std::string_view channel, std::string_view text) {
   tell_all([&](Cache& cache) {
-    if (cache.changes() == channel) cache.on_message(text);
+    if (cache.channel() == channel) cache.on_message(text);
   });
 }
 

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  map        hash
 -- KEYS[2]  ends       zset     see shared_map/set
--- KEYS[3]  changes    integer  how many changes were told; the channel of this name is where
+-- KEYS[3]  changes    integer  how many changes were told; the channel tandem:<this key> is where
 -- ARGV[1]  writer     string   who changes it, without spaces
 -- ARGV[2]  field      string
 -- ARGV[3]  condition  string   'always', 'absent', or 'equal': if it is `expected`
@@ -33,12 +33,13 @@ if ARGV[3] == 'absent' and before or ARGV[3] == 'equal' and before ~= ARGV[4] th
 end
 local had = before and 1 or 0
 if ARGV[5] == '0' and not stored then return {1, 0, 0, -1} end
+local channel = 'tandem:' .. changes
 local told, check = pcall(function() return redis.acl_check_cmd end)
-if told and check and not check('PUBLISH', changes, '') then
+if told and check and not check('PUBLISH', channel, '') then
   return redis.error_reply('NOPERM this user may not tell what it changes')
 end
 
-local n = redis.pcall('INCR', changes)
+local n = redis.pcall('INCRBY', changes, 1)
 if type(n) == 'table' then return n end
 local ending, fault
 if ARGV[5] == '0' then
@@ -51,7 +52,7 @@ else
   fault = store(map, ends, field, ARGV[7], ending)
 end
 if fault then
-  redis.call('DECR', changes)
+  redis.call('DECRBY', changes, 1)
   return fault
 end
 if ending then sweep(map, ends, 16) end
@@ -69,5 +70,5 @@ else
 end
 redis.call('HEXISTS', map, field)
 redis.call('GET', changes)
-redis.call('PUBLISH', changes, text)
+redis.call('PUBLISH', channel, text)
 return {1, had, n, left}
