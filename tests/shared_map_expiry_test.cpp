@@ -350,7 +350,7 @@ TEST_F(SharedMapExpiryTest, CompanionThatIsNoneOfOursIsAnErrorAndNothingIsStored
 
 TEST_F(SharedMapExpiryTest, WhatHasEndedIsRemovedByWhoeverPassesByOrByTheServer) {
   auto const nothing_is_left = [&] {
-    if (has_expiry_of_fields_) pass(2min);
+    if (has_expiry_of_fields_) pass(26h);
     return support::eventually([&] { return keys().empty(); });
   };
   auto const ended = [&](int count) {

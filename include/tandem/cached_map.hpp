@@ -196,7 +196,7 @@ class CachedMap {
   /// What on_change() is told.
   struct Change {
     /// Changes may have been missed, or one was made of which nobody tells what it was: look anew at
-    /// whatever matters. The rest is empty then. The first that is told, too.
+    /// whatever matters. The rest is empty then.
     bool resync = false;
     key_type key{};
     std::optional<V> before{};
@@ -230,7 +230,7 @@ class CachedMap {
 
   /// Calls `listener` with each Change that is made through a CachedMap, anybody's, in the order in
   /// which they were made, and with a resync for all others and after each gap. Returns when it has
-  /// begun to be told, or cannot be by Options::command_timeout: then a resync follows when it is.
+  /// begun to be told, or cannot be by Options::command_timeout: a resync follows when it is.
   ///
   /// The listener runs on the client's background thread: it should be short. What it throws goes to
   /// Options::on_error. Changes of more than 64 KiB, before and after together, are a resync.

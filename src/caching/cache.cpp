@@ -349,7 +349,6 @@ void Cache::on_message(std::string_view text) {
 }
 
 Deadline Cache::on_time(Deadline now) {
-  if (std::exchange(change_comes_, false)) somebody_else_changed_it();  // or its message is late
   if (subscribed_ && !tracked_ && !asks_to_track_ && now >= track_again_) begin_to_track(now);
   bool owes = false;
   if (is_told()) {
@@ -376,11 +375,14 @@ void Cache::begin_to_track(Deadline now) {
 void Cache::take_tracking(std::uint64_t invalidations, ReplyView const* reply) {
   asks_to_track_ = false;
   if (reply == nullptr) return;
+  // The message would have come before this, with RESP2 most likely.
+  if (std::exchange(change_comes_, false)) somebody_else_changed_it();
   if (reply->is_error()) return on_refused(ServerError{reply->error_text(), "MGET on " + name_});
   tracked_ = invalidations == invalidations_;
   track_again_ = {};
   track_pause_ = fresh_pause();
   if (is_told()) return;
+  tell_listeners(nullptr);  // who waits to be told hears nothing of before
   {
     std::lock_guard const guard{mutex_};
     last_change_ = (*reply)[1].as<std::optional<std::uint64_t>>().value_or(0);
@@ -391,7 +393,6 @@ void Cache::take_tracking(std::uint64_t invalidations, ReplyView const* reply) {
     told_.store(true);
   }
   changed_.notify_all();
-  tell_listeners(nullptr);
 }
 
 // -- asking ---------------------------------------------------------------------------------------

@@ -51,7 +51,9 @@ void CacheAgent::tell_all(Call&& call) {
 }
 
 void CacheAgent::on_subscribed() {
-  tell_all([](Cache& cache) { cache.on_subscribed(); });
+  tell_all([this](Cache& cache) {
+    if (events_.is_subscribed(cache.channel())) cache.on_subscribed();
+  });
 }
 
 void CacheAgent::on_refused(ServerError const& error) {

@@ -383,6 +383,12 @@ Deadline Events::first_deadline(Link const& link) noexcept {
   return first;
 }
 
+bool Events::is_subscribed(std::string const& channel) const {
+  std::lock_guard const guard{mutex_};
+  auto const sent = wanted_.begin() + static_cast<std::ptrdiff_t>(subscribed_);
+  return std::find(wanted_.begin(), sent, channel) != sent;
+}
+
 bool Events::track_next() {
   if (!connected() || !tracking_) return false;
   CommandBuffer command;

@@ -28,8 +28,8 @@ class EventListener {
   EventListener& operator=(EventListener const&) = delete;
   virtual ~EventListener() = default;
 
-  /// Every channel asked for is subscribed. What was said before may have been missed, and keys are
-  /// no longer tracked.
+  /// Every channel asked for is subscribed, but those that were asked for in the meantime. What was
+  /// said before may have been missed, and keys are no longer tracked.
   virtual void on_subscribed() {}
   /// The server refuses to be listened to (an ACL, a wrong password); it is asked again later.
   virtual void on_refused(ServerError const& /*error*/) {}
@@ -111,6 +111,8 @@ class Events final : private Waiting {
   }
   /// The same; without an answer until then the connection is given up.
   bool send(CommandBuffer const& command, Deadline deadline, Answer answer);
+  /// Within on_subscribed: whether that channel is among them.
+  [[nodiscard]] bool is_subscribed(std::string const& channel) const;
   /// Asks to be told by `on_changed` when a key that the next command reads changes. False when it
   /// cannot be had.
   bool track_next();

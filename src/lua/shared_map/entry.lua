@@ -46,9 +46,9 @@ local function store(map, ends, field, value, at)
   if type(done) == 'table' then return done end
   if native then
     redis.call('HPEXPIREAT', map, at, 'FIELDS', 1, field)
-    -- Nothing is left to be removed a minute after the last of them.
+    -- A day after the last of them nothing is left to be removed, however late the server is.
     local last = redis.pcall('ZRANGE', ends, -1, -1, 'WITHSCORES')[2]
-    if last then redis.pcall('PEXPIREAT', ends, string.format('%.0f', last + 60000)) end
+    if last then redis.pcall('PEXPIREAT', ends, string.format('%.0f', last + 86400000)) end
   end
 end
 
