@@ -369,7 +369,9 @@ TEST_P(CachedMapFaultsTest, MapThatIsGoneIsNotListenedForAnyMore) {
     ASSERT_TRUE(is_told(same));
   }
   EXPECT_TRUE(eventually([&] {
-    return redis_.command("PUBSUB", "CHANNELS", "tandem:{goes}*").as<std::vector<std::string>>().empty();
+    return redis_.command("PUBSUB", "CHANNELS", "tandem:{goes}*")
+        .as<std::vector<std::string>>()
+        .empty();
   }));
   Near back{client_of_both, "goes", told_only};
   ASSERT_TRUE(is_told(back));
