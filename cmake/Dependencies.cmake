@@ -24,6 +24,32 @@ function(tandem_find_dependencies)
   endif()
 endfunction()
 
+# tandem_find_optional(): what nobody needs but the tests and examples of include/tandem/codec/. Sets
+# tandem_json and tandem_msgpack to what these link, or to nothing, and says what is left out.
+function(tandem_find_optional)
+  find_package(nlohmann_json QUIET)
+  # Its name, and its target's, have changed with its versions; what Debian calls libmsgpack-dev is
+  # another one.
+  find_package(msgpack QUIET NAMES msgpack-cxx msgpackc-cxx msgpack)
+  tandem_optional(tandem_json "nlohmann-json" nlohmann-json3-dev nlohmann_json::nlohmann_json)
+  tandem_optional(tandem_msgpack "msgpack-cxx" libmsgpack-cxx-dev msgpackc-cxx msgpack-cxx)
+endfunction()
+
+# A macro, so that the variable is that of the caller's caller.
+macro(tandem_optional variable name package)
+  set(${variable} "" PARENT_SCOPE)
+  set(tandem_found "")
+  foreach(tandem_target IN ITEMS ${ARGN})
+    if(TARGET ${tandem_target})
+      set(${variable} ${tandem_target} PARENT_SCOPE)
+      set(tandem_found ${tandem_target})
+    endif()
+  endforeach()
+  if(NOT tandem_found)
+    message(STATUS "${name} is not here (Debian: ${package}): its tests and example are left out")
+  endif()
+endmacro()
+
 # A macro, so that a miss lands in the caller's `missing`. find_package() gets no version to ask
 # for: we want to know, and to say, which one is there.
 macro(tandem_find name minimum package version_variable)

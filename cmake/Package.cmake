@@ -14,7 +14,7 @@ configure_package_config_file(cmake/tandem-config.cmake.in tandem-config.cmake
   INSTALL_DESTINATION "${tandem_package_dir}")
 write_basic_package_version_file(tandem-config-version.cmake COMPATIBILITY SameMinorVersion)
 
-install(TARGETS tandem EXPORT tandem-targets FILE_SET HEADERS)
+install(TARGETS tandem EXPORT tandem-targets FILE_SET HEADERS FILE_SET optional)
 install(EXPORT tandem-targets NAMESPACE tandem:: DESTINATION "${tandem_package_dir}")
 install(FILES
   "${CMAKE_CURRENT_BINARY_DIR}/tandem-config.cmake"

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <unordered_set>
 
 #include <fmt/core.h>
 
+#include "core/companion_key.hpp"
 #include "core/core.hpp"
-#include "core/scratch.hpp"
+#include "core/describe.hpp"
 #include "scripts.hpp"
+#include "shared_map_bytes.hpp"
 
 // Reads go out as Repeat::safe, writes as Repeat::never: a write whose answer was lost, sent again,
 // might undo what somebody else wrote in between. That holds for shared_map/change too, though it
@@ -16,110 +17,196 @@
 // another), and the change would be made twice. Telling the two apart takes a second key that
 // remembers each change for a while; we leave the doubt to the caller instead, who can put
 // something of his own into the value to know it by.
+//
+// Most is said as the plain command: a value that has an end and lies on a server without expiry of
+// fields is marked (see shared_map_bytes.hpp), and only who meets the mark asks a script. What does
+// not see the value (HEXISTS, HLEN, HSETNX, HDEL) is a script from the start, which looks into the
+// companion of the map first; a map that never had an entry with an end has none.
 
-namespace tandem::detail {
+namespace tandem {
+namespace detail {
 namespace {
 
-constexpr std::size_t first_chunk = 64;
-constexpr std::size_t largest_chunk = 1024;  // some 0.3 ms of the server's time
-constexpr std::size_t small_chunk_bytes =
-    256 * 1024;  // below it the next chunk may have more entries,
-constexpr std::size_t large_chunk_bytes = 1024 * 1024;  // above it it must have fewer
-
-/// A name or field for an error text: printable, and not a page long.
-std::string quoted(std::string_view bytes) {
-  constexpr std::size_t most = 64;
-  std::string out = "\"";
-  for (char const byte : bytes.substr(0, most)) {
-    auto const code = static_cast<unsigned char>(byte);
-    if (byte == '"' || byte == '\\') {
-      out.append(1, '\\').append(1, byte);
-    } else if (code < 0x20 || code > 0x7e) {
-      out += fmt::format("\\x{:02x}", code);
-    } else {
-      out += byte;
-    }
-  }
-  return out + (bytes.size() > most ? "...\"" : "\"");
-}
-
-std::string checked(std::string name) {
-  if (name.empty())
-    throw std::invalid_argument{"tandem: a map's name is empty; any other bytes are accepted"};
-  return name;
-}
+constexpr std::size_t largest_request_entries = 1000;
+constexpr std::size_t largest_request_bytes = 1024 * 1024;
+constexpr std::size_t largest_answer_bytes = 4 * 1024 * 1024;  // above it fewer are asked for
+constexpr auto longest_ttl = std::chrono::days{36'500};
 
 }  // namespace
+
+long long milliseconds_of(EntryOptions options) {
+  if (!options.ttl) return 0;
+  if (options.ttl->count() < 1 || *options.ttl > longest_ttl) {
+    throw std::invalid_argument{
+        fmt::format("tandem: an entry's ttl is {} ms; from 1 ms to 36,500 days are accepted",
+                    options.ttl->count())};
+  }
+  return options.ttl->count();
+}
+
+CodecError codec_error_in(std::string_view map, std::string_view field, CodecError const& error) {
+  return CodecError{
+      fmt::format("tandem: map {}, field {}: {}", quoted(map), quoted(field), error.what())};
+}
 
 // -- one command each -----------------------------------------------------------------------------
 
 SharedHash::SharedHash(Client client, std::string name)
-    : client_{std::move(client)}, name_{checked(std::move(name))} {}
+    : key_{std::move(client), std::move(name), "map"}, ends_{companion_key(key_.name(), "ends")} {}
 
-/// `words` start with the command; the map's name becomes its second word.
-Reply SharedHash::ask(std::initializer_list<std::string_view> words,
-                      std::span<std::string const> more, bool repeatable) const {
-  ScratchCommand const command;
-  command->begin(words.size() + 1 + more.size());
-  command->word(*words.begin());
-  command->word(name_);
-  for (auto const word : std::span{words}.subspan(1)) command->word(word);
-  for (auto const& word : more) command->word(word);
-  auto& core = client_.core();
-  auto reply = core.ask(*command, core.deadline(), repeatable ? Repeat::safe : Repeat::never);
-  if (reply.is_error()) reply.throw_if_error(fmt::format("{} on {}", *words.begin(), name_));
-  return reply;
+Reply SharedHash::run(Script const& script, std::span<Argument const> arguments,
+                      Deadline deadline) const {
+  std::string_view const keys[] = {name(), ends_};
+  return key_.client().core().run(script, keys, arguments, deadline);
 }
 
-Reply SharedHash::get(std::string_view field) const { return ask({"HGET", field}, {}, true); }
+Reply SharedHash::run(Script const& script, std::span<Argument const> arguments) const {
+  return run(script, arguments, key_.deadline());
+}
 
-Reply SharedHash::get_many(std::span<std::string const> fields) const {
-  return ask({"HMGET"}, fields, true);
+HashValue SharedHash::get(std::string_view field) const {
+  auto reply = key_.read({"HGET", field});
+  auto const bytes = reply.as<std::optional<std::string_view>>();
+  if (!bytes || !says_its_end(*bytes)) return {std::move(reply), bytes};
+  Argument const arguments[] = {0, field};
+  auto now = run(scripts::shared_map_read, arguments);
+  auto const value =
+      now[1].as<bool>() ? std::optional{now[2].as<std::string_view>()} : std::nullopt;
+  return {std::move(now), value};
 }
 
 bool SharedHash::contains(std::string_view field) const {
-  return ask({"HEXISTS", field}, {}, true).as<bool>();
+  Argument const arguments[] = {field};
+  return run(scripts::shared_map_contains, arguments).as<bool>();
 }
 
-std::size_t SharedHash::size() const { return ask({"HLEN"}, {}, true).as<std::size_t>(); }
+std::optional<std::chrono::milliseconds> SharedHash::ttl(std::string_view field) const {
+  Argument const arguments[] = {field};
+  auto const left = run(scripts::shared_map_ttl, arguments).as<long long>();
+  return left < 0 ? std::nullopt : std::optional{std::chrono::milliseconds{left}};
+}
+
+std::size_t SharedHash::size() const {
+  for (auto const deadline = key_.deadline();;) {
+    auto const reply = run(scripts::shared_map_size, {}, deadline);
+    if (!reply[1].as<bool>()) return reply[0].as<std::size_t>();
+  }
+}
 
 void SharedHash::set(std::string_view field, std::string_view value, Hold const& hold) {
-  hold.commit([&](Transaction& tx) { tx.queue("HSET", name_, field, value); });
+  Stored const stored{value};
+  hold.commit([&](Transaction& tx) { tx.queue("HSET", name(), field, stored.bytes()); });
 }
 
 void SharedHash::set(std::string_view field, std::string_view value) {
-  (void)ask({"HSET", field, value}, {}, false);
+  Stored const stored{value};
+  (void)key_.write({"HSET", field, stored.bytes()});
 }
 
-void SharedHash::set_many(std::span<std::string const> fields_and_values) {
-  if (!fields_and_values.empty()) (void)ask({"HSET"}, fields_and_values, false);
+void SharedHash::set(std::string_view field, std::string_view value, EntryOptions options) {
+  auto const ttl = milliseconds_of(options);
+  if (ttl == 0) return set(field, value);
+  Argument const arguments[] = {field, value, ttl, 1};
+  (void)run(scripts::shared_map_set, arguments);
 }
 
-bool SharedHash::insert(std::string_view field, std::string_view value) {
-  return ask({"HSETNX", field, value}, {}, false).as<bool>();
+bool SharedHash::insert(std::string_view field, std::string_view value, EntryOptions options) {
+  Argument const arguments[] = {field, value, milliseconds_of(options), 0};
+  return run(scripts::shared_map_set, arguments).as<bool>();
 }
 
 bool SharedHash::erase(std::string_view field) {
-  return ask({"HDEL", field}, {}, false).as<bool>();
-}
-
-std::size_t SharedHash::erase_many(std::span<std::string const> fields) {
-  return fields.empty() ? 0 : ask({"HDEL"}, fields, false).as<std::size_t>();
+  Argument const arguments[] = {field};
+  return run(scripts::shared_map_erase, arguments).as<bool>();
 }
 
 long long SharedHash::add(std::string_view field, long long n) {
-  return ask({"HINCRBY", field, Argument{n}.bytes()}, {}, false).as<long long>();
+  Argument const number{n};
+  try {
+    return key_.write({"HINCRBY", field, number.bytes()}).as<long long>();
+  } catch (ServerError const& error) {
+    if (error.code() != "ERR") throw;
+  }
+  // No number lies there, or one with an end: then the script adds, and else it says the same.
+  Argument const arguments[] = {field, number.bytes()};
+  return run(scripts::shared_map_add, arguments).as<long long>();
 }
 
-void SharedHash::clear() {
-  std::string_view const keys[] = {name_};
-  auto& core = client_.core();
-  (void)core.run(scripts::shared_map_clear, keys, {}, core.deadline());
-}
+void SharedHash::clear() { (void)run(scripts::shared_map_clear, {}); }
 
 void SharedHash::refuse(std::string_view field, CodecError const& error) const {
-  throw CodecError{
-      fmt::format("tandem: map {}, field {}: {}", quoted(name_), quoted(field), error.what())};
+  throw codec_error_in(name(), field, error);
+}
+
+// -- many entries ---------------------------------------------------------------------------------
+
+bool HashReads::next() {
+  if (rest_.empty()) return false;
+  auto const fields = rest_.first(std::min(rest_.size(), most_));
+  std::vector<std::optional<std::string_view>> values;
+  values.reserve(fields.size());
+  auto reply = hash_.key_.read({"HMGET"}, fields);
+  bool any_says_its_end = false;
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    values.push_back(reply[i].as<std::optional<std::string_view>>());
+    any_says_its_end = any_says_its_end || (values.back() && says_its_end(*values.back()));
+  }
+  if (any_says_its_end) {  // all again, for what is told together is of one moment
+    std::vector<Argument> arguments{0};
+    arguments.insert(arguments.end(), fields.begin(), fields.end());
+    reply = hash_.run(scripts::shared_map_read, arguments);
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+      values[i].reset();
+      if (reply[2 * i + 1].as<bool>()) values[i] = reply[2 * i + 2].as<std::string_view>();
+    }
+  }
+  std::size_t bytes = 0;
+  for (auto const& value : values) bytes += value ? value->size() : 0;
+  if (bytes > largest_answer_bytes) most_ = std::max<std::size_t>(most_ / 4, 1);
+  if (bytes < largest_answer_bytes / 8) most_ = std::min(most_ * 2, largest_request_entries);
+  reply_ = std::move(reply);
+  values_ = std::move(values);
+  fields_ = fields;
+  rest_ = rest_.subspan(fields.size());
+  return true;
+}
+
+/// For an entry of so many bytes: what is larger than a request goes alone.
+void HashWrites::make_room(std::size_t bytes) {
+  if (entries_ == largest_request_entries ||
+      (entries_ > 0 && bytes_ + bytes > largest_request_bytes))
+    send();
+  ++entries_;
+  bytes_ += bytes;
+}
+
+void HashWrites::set(std::string_view field, std::string_view value) {
+  make_room(field.size() + value.size());
+  words_.emplace_back(field);
+  words_.emplace_back(Stored{value}.bytes());
+}
+
+void HashWrites::erase(std::string_view field) {
+  make_room(field.size());
+  words_.emplace_back(field);
+  erases_ = true;
+}
+
+std::size_t HashWrites::finish() {
+  if (!words_.empty()) send();
+  return erased_;
+}
+
+void HashWrites::send() {
+  if (erases_) {
+    std::vector<Argument> const arguments{words_.begin(), words_.end()};
+    erased_ += hash_.run(scripts::shared_map_erase, arguments).as<std::size_t>();
+  } else {
+    (void)hash_.key_.write({"HSET"}, words_);
+  }
+  words_.clear();
+  entries_ = 0;
+  bytes_ = 0;
 }
 
 // -- compare and set ------------------------------------------------------------------------------
@@ -127,155 +214,41 @@ void SharedHash::refuse(std::string_view field, CodecError const& error) const {
 /// See src/lua/shared_map/change.lua for the reply.
 Reply SharedHash::change(std::string_view field, std::optional<std::string_view> expected,
                          std::optional<std::string_view> desired, Deadline deadline) const {
-  std::string_view const keys[] = {name_};
-  Argument const arguments[] = {field, expected ? 1 : 0, expected.value_or(""), desired ? 1 : 0,
+  Argument const arguments[] = {1,
+                                field,
+                                expected ? 1 : 0,
+                                expected.value_or(""),
+                                field,
+                                desired ? 2 : 0,
+                                0,
                                 desired.value_or("")};
-  return client_.core().run(scripts::shared_map_change, keys, arguments, deadline);
+  return run(scripts::shared_map_change, arguments, deadline);
 }
 
 bool SharedHash::replace(std::string_view field, std::string_view expected,
                          std::string_view desired) {
-  return change(field, expected, desired, client_.core().deadline())[0].as<bool>();
+  return change(field, expected, desired, key_.deadline())[0].as<bool>();
 }
 
 HashUpdate::HashUpdate(SharedHash const& hash, std::string_view field)
-    : hash_{hash},
-      field_{field},
-      deadline_{hash.client_.core().deadline()},
-      reply_{hash.get(field)},
-      current_{reply_.as<std::optional<std::string_view>>()} {}
+    : hash_{hash}, field_{field}, deadline_{hash.key_.deadline()}, now_{hash.get(field)} {}
 
 bool HashUpdate::try_change(std::optional<std::string_view> desired) {
-  if (desired == current_) return true;
+  if (desired == now_.bytes) return true;
   // No pause between tries: each lost one is somebody else's success, and who waits longer would
   // only lose again.
   if (std::chrono::steady_clock::now() >= deadline_) {
     throw Conflict{fmt::format(
-        "tandem: update of map {}, field {}: {} tries took until the deadline; nothing was applied",
-        quoted(hash_.name_), quoted(field_), tries_)};
+        "tandem: update of {}, field {}: {} tries took until the deadline; nothing was applied",
+        hash_.key_.in_words(), quoted(field_), tries_)};
   }
   ++tries_;
-  auto reply = hash_.change(field_, current_, desired, deadline_);
+  auto reply = hash_.change(field_, now_.bytes, desired, deadline_);
   if (reply[0].as<bool>()) return true;
-  reply_ = std::move(reply);
-  current_ = reply_.size() > 1 ? std::optional{reply_[1].as<std::string_view>()} : std::nullopt;
+  now_.bytes = reply.size() > 1 ? std::optional{reply[1].as<std::string_view>()} : std::nullopt;
+  now_.reply = std::move(reply);
   return false;
 }
 
-// -- iteration ------------------------------------------------------------------------------------
-//
-// HSCAN returns every field that stays at least once, and some twice when the table is resized in
-// between, so the fields seen are remembered. Its cursors mean nothing to another server process: a
-// restart or failover in the middle would pass over entries unnoticed. Hence a scan counts only
-// when the server's run id is the same before and after; if not, it is done once more, and what was
-// seen is not shown again.
-//
-// A small map comes whole in the first reply, and pays for none of this.
-
-struct HashScan::State {
-  explicit State(SharedHash map) : hash{std::move(map)} {}
-
-  [[nodiscard]] std::size_t entries() const { return (*chunk)[1].size() / 2; }
-  [[nodiscard]] std::string_view word(std::size_t index) const {
-    return (*chunk)[1][index].as<std::string_view>();
-  }
-
-  void settle();
-  bool read_on();
-  void begin_anew(std::string run);
-  void read_chunk();
-  [[nodiscard]] std::string server_run() const;
-
-  SharedHash hash;
-  std::optional<Reply> chunk{};
-  std::size_t entry = 0;  // the current one, in the chunk
-  std::string cursor = "0";
-  std::size_t count = first_chunk;
-  bool scan_is_complete = false;
-  bool whole_in_one = false;
-  bool at_end = false;
-  std::optional<std::string>
-      run{};  // in which the scan began; none yet: the first chunk is all there is so far
-  std::unordered_set<std::string> seen{};
-};
-
-/// Goes to the first entry, beginning with the current one, that was not seen.
-void HashScan::State::settle() {
-  for (;;) {
-    for (; entry < entries(); ++entry) {
-      if (whole_in_one || seen.emplace(word(2 * entry)).second) return;
-    }
-    if (!read_on()) {
-      at_end = true;
-      return;
-    }
-  }
-}
-
-/// Reads the next chunk; false when there is none.
-bool HashScan::State::read_on() {
-  if (whole_in_one) return false;
-  if (!run) {
-    begin_anew(server_run());
-  } else if (scan_is_complete) {
-    auto now = server_run();
-    if (now == *run) return false;
-    begin_anew(std::move(now));
-  }
-  read_chunk();
-  return true;
-}
-
-void HashScan::State::begin_anew(std::string in_run) {
-  run = std::move(in_run);
-  cursor.assign(1, '0');  // not = "0": g++ 12 warns of it without a reason (its bug 105651)
-  scan_is_complete = false;
-}
-
-void HashScan::State::read_chunk() {
-  auto reply = hash.ask({"HSCAN", cursor, "COUNT", Argument{count}.bytes()}, {}, true);
-  cursor = reply[0].as<std::string>();
-  scan_is_complete = cursor == "0";
-  chunk = std::move(reply);
-  entry = 0;
-
-  std::size_t bytes = 0;
-  for (std::size_t i = 0; i < 2 * entries(); ++i) bytes += word(i).size();
-  if (bytes > large_chunk_bytes) count = std::max<std::size_t>(count / 4, 1);
-  if (bytes < small_chunk_bytes) count = std::min(count * 2, largest_chunk);
-}
-
-/// Empty when the server will not tell: then a restart goes unnoticed.
-std::string HashScan::State::server_run() const {
-  auto& core = hash.client_.core();
-  CommandBuffer command;
-  command.add(std::initializer_list<Argument>{"INFO", "server"});
-  auto const reply = core.ask(command, core.deadline(), Repeat::safe);
-  if (reply.error_text().starts_with("NOPERM")) return {};
-  auto const text = reply.as<std::string_view>();
-  auto const from = text.find("run_id:");
-  if (from == std::string_view::npos) return {};
-  return std::string{text.substr(from, text.find('\r', from) - from)};
-}
-
-HashScan::HashScan(SharedHash hash) : state_{std::make_unique<State>(std::move(hash))} {
-  state_->read_chunk();
-  state_->whole_in_one = state_->scan_is_complete;
-  state_->settle();
-}
-
-HashScan::HashScan(HashScan&&) noexcept = default;
-HashScan& HashScan::operator=(HashScan&&) noexcept = default;
-HashScan::~HashScan() = default;
-
-bool HashScan::at_end() const noexcept { return state_->at_end; }
-std::string_view HashScan::field() const { return state_->word(2 * state_->entry); }
-std::string_view HashScan::value() const { return state_->word(2 * state_->entry + 1); }
-SharedHash const& HashScan::hash() const noexcept { return state_->hash; }
-
-void HashScan::next() {
-  if (state_->entry < state_->entries()) ++state_->entry;
-  state_->settle();
-}
-
-}  // namespace tandem::detail
+}  // namespace detail
+}  // namespace tandem

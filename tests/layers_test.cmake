@@ -11,13 +11,15 @@ set(floors
   error options command describe companion_key random_id reply script codec scratch channel  # what is said: no sockets, no threads
   fork per_process process since_boot thread waiting futex bell lookup socket tls wire backoff inspection connect pool request line line_writing line_ends shared_line  # connections
   pipeline transaction conversation connection             # saying it there
-  events attendant core client shared_key hold owner)            # what every primitive is built with
+  events attendant core client shared_key hold owner shared_hash cached_hash)            # what every primitive is built with
 # The exceptions: primitives that are a Lock with another face.
 set(exceptions "mutex -> lock" "recursive_lock -> lock" "shared_mutex -> shared_lock")
 # What locks have in common is in src/locking/, for these only.
 set(of_locking "^src/(locking/.*|(hold|lock|multi_lock|owner|recursive_lock|semaphore|shared_lock)\\.cpp)$")
 # What is flushed in bulk has in src/buffering/ what it has in common.
 set(of_buffering "^src/(buffering/.*|(buffered_counter(_buffer)?|statistics)\\.[ch]pp)$")
+# What keeps shared data in the process is in src/caching/.
+set(of_caching "^src/(caching/.*|cached_map\\.cpp)$")
 # What shared data has in common is in src/sharing/.
 set(of_sharing "^src/(sharing/.*|shared_value\\.cpp)$")
 
@@ -27,6 +29,8 @@ set(home_of_openssl "^src/core/(tls|script)\\.cpp$")
 set(home_of_fmt     "^src/")
 set(home_of_iostream "^src/")
 set(home_of_regex    "^src/")
+set(home_of_nlohmann "^include/tandem/codec/json\\.hpp$")
+set(home_of_msgpack  "^include/tandem/codec/msgpack\\.hpp$")
 
 if(NOT root)
   cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
@@ -48,7 +52,7 @@ foreach(file IN LISTS files)
   foreach(line IN LISTS lines)
     string(REGEX REPLACE "^.*[<\"](.*)[>\"].*$" "\\1" header "${line}")
 
-    if(header MATCHES "^(hiredis|openssl|fmt|iostream|regex)(/|$)")
+    if(header MATCHES "^(hiredis|openssl|fmt|iostream|regex|nlohmann|msgpack)(/|\\.hpp$|$)")
       if(NOT file MATCHES "${home_of_${CMAKE_MATCH_1}}")
         string(APPEND bad "  ${file}: <${header}> does not belong here\n")
       endif()
@@ -62,6 +66,9 @@ foreach(file IN LISTS files)
     endif()
     if(header MATCHES "^buffering/" AND NOT file MATCHES "${of_buffering}")
       string(APPEND bad "  ${file}: ${header} (it is for what is flushed in bulk)\n")
+    endif()
+    if(header MATCHES "^caching/" AND NOT file MATCHES "${of_caching}")
+      string(APPEND bad "  ${file}: ${header} (it is for CachedMap)\n")
     endif()
     if(header MATCHES "^sharing/" AND NOT file MATCHES "${of_sharing}")
       string(APPEND bad "  ${file}: ${header} (it is for shared data)\n")

@@ -42,6 +42,11 @@ if(NOT (parent_BUILD_SHARED_LIBS AND shared) AND (parent_BUILD_SHARED_LIBS OR sh
   set(build "${other}")
 endif()
 run("installing" ${CMAKE_COMMAND} --install "${build}" --prefix "${prefix}")
+foreach(header IN ITEMS json msgpack) # also where their libraries are missing
+  if(NOT EXISTS "${prefix}/include/tandem/codec/${header}.hpp")
+    message(FATAL_ERROR "${linkage}: tandem/codec/${header}.hpp was not installed")
+  endif()
+endforeach()
 
 # Only tandem's own prefix is given: the package must know by itself where the rest is.
 run("configuring with find_package" ${CMAKE_COMMAND} -S "${root}/tests/consumer" -B "${find}" ${settings}

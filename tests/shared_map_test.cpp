@@ -20,6 +20,7 @@
 #include <tandem/testing/redis_server.hpp>
 
 #include "support/fault_proxy.hpp"
+#include "support/observed.hpp"
 #include "support/patience.hpp"
 
 struct Price {
@@ -44,6 +45,8 @@ namespace {
 
 using namespace std::chrono_literals;
 using namespace std::string_literals;
+using support::code_of;
+using support::commands_of;
 using support::FaultProxy;
 
 using Stock = SharedMap<std::string, std::int64_t>;
@@ -97,38 +100,6 @@ class SharedMapTest : public ::testing::Test {
   Client other_{
       with_timeout(server_.url(), 30s)};  // another process, as far as the server can tell
 };
-
-/// What the server was asked for while `act` ran, as "evalsha 1, hget 2"; commands inside scripts
-/// count as well.
-std::string commands_of(Client& redis, std::function<void()> const& act) {
-  redis.command("CONFIG", "RESETSTAT");
-  act();
-  auto const stats = redis.command("INFO", "commandstats").as<std::string>();
-  std::map<std::string, std::string> calls;
-  for (auto at = stats.find("cmdstat_"); at != std::string::npos;
-       at = stats.find("cmdstat_", at + 1)) {
-    auto const colon = stats.find(":calls=", at);
-    auto const name = stats.substr(at + 8, colon - at - 8);
-    if (!name.starts_with("config"))
-      calls[name] = stats.substr(colon + 7, stats.find(',', colon) - colon - 7);
-  }
-  std::string out;
-  for (auto const& [name, count] : calls)
-    out.append(out.empty() ? "" : ", ").append(name).append(" ").append(count);
-  return out;
-}
-
-/// The code of the ServerError that `act` throws.
-std::string code_of(std::function<void()> const& act) {
-  try {
-    act();
-  } catch (ServerError const& error) {
-    return error.code();
-  } catch (std::exception const& error) {
-    return "another: "s + error.what();
-  }
-  return "none";
-}
 
 /// The text of the CodecError that `act` throws.
 std::string codec_error_of(std::function<void()> const& act) {
@@ -464,21 +435,24 @@ TEST_F(SharedMapTest, ValueOfSixteenMebibytesPassesUnchanged) {
   EXPECT_TRUE((*texts.begin()).second == large);
 }
 
+TEST_F(SharedMapTest, ValueOfSixtyFourMebibytesIsStoredAndRead) {
+  std::string const large(64 << 20, '\xff');
+  Texts texts{Client{with_timeout(server_.url(), 100s)}, "texts"};
+  texts.set("large", large);
+  EXPECT_TRUE(texts.get("large") == large);
+}
+
 // ---- What it costs ----
 
 TEST_F(SharedMapTest, EachMemberIsOneCommand) {
   stock_.set("apple", 1);
   EXPECT_EQ(commands_of(other_, [&] { stock_.set("apple", 1); }), "hset 1");
   EXPECT_EQ(commands_of(other_, [&] { (void)stock_.get("apple"); }), "hget 1");
-  EXPECT_EQ(commands_of(other_, [&] { stock_.insert("apple", 1); }), "hsetnx 1");
-  EXPECT_EQ(commands_of(other_, [&] { (void)stock_.contains("apple"); }), "hexists 1");
-  EXPECT_EQ(commands_of(other_, [&] { (void)stock_.size(); }), "hlen 1");
+  EXPECT_EQ(commands_of(other_, [&] { (void)stock_.get("none"); }), "hget 1");
   EXPECT_EQ(commands_of(other_, [&] { stock_.add("apple", 1); }), "hincrby 1");
   EXPECT_EQ(commands_of(other_, [&] { stock_.set_many(numbered("n", 500)); }), "hset 1");
   EXPECT_EQ(commands_of(other_, [&] { (void)stock_.get_many(keys_of(numbered("n", 500))); }),
             "hmget 1");
-  EXPECT_EQ(commands_of(other_, [&] { stock_.erase_many(keys_of(numbered("n", 500))); }), "hdel 1");
-  EXPECT_EQ(commands_of(other_, [&] { stock_.erase("apple"); }), "hdel 1");
   EXPECT_EQ(commands_of(other_, [&] { stock_.set_many(numbered("n", 0)); }), "");
   EXPECT_EQ(commands_of(other_, [&] { (void)stock_.get_many(std::vector<std::string>{}); }), "");
 }
@@ -490,14 +464,35 @@ TEST_F(SharedMapTest, ScriptIsOneCommandAndUpdateIsAReadAndAScript) {
   stock_.clear();
   stock_.set("apple", 1);
   EXPECT_EQ(commands_of(other_, [&] { stock_.update("apple", increment); }),
-            "evalsha 1, hget 2, hset 1");
+            "evalsha 1, hget 2, hlen 1, hset 1, zscore 1");
   EXPECT_EQ(commands_of(other_, [&] { stock_.update("apple", [](auto n) { return *n; }); }),
             "hget 1");
   EXPECT_EQ(commands_of(other_, [&] { (void)stock_.compare_exchange("apple", 2, 3); }),
-            "evalsha 1, hget 1, hset 1");
+            "evalsha 1, hget 1, hlen 1, hset 1, zscore 1");
   EXPECT_EQ(commands_of(other_, [&] { (void)stock_.compare_exchange("apple", 2, 3); }),
-            "evalsha 1, hget 1");
-  EXPECT_EQ(commands_of(other_, [&] { stock_.clear(); }), "evalsha 1, hlen 1, unlink 1");
+            "evalsha 1, hget 1, hlen 1");
+  EXPECT_EQ(commands_of(other_, [&] { stock_.clear(); }), "evalsha 1, hlen 1, unlink 2");
+}
+
+TEST_F(SharedMapTest, WhatDoesNotSeeTheValueIsAScriptOfFewCommands) {
+  auto const all = [&] {
+    stock_.insert("apple", 1);
+    (void)stock_.contains("apple");
+    (void)stock_.size();
+    stock_.erase("apple");
+  };
+  all();  // the server learns the scripts
+  EXPECT_EQ(commands_of(other_, [&] { stock_.insert("apple", 1); }),
+            "evalsha 1, hexists 1, hset 1");
+  EXPECT_EQ(commands_of(other_, [&] { stock_.insert("apple", 2); }),
+            "evalsha 1, hexists 1, hget 1");
+  EXPECT_EQ(commands_of(other_, [&] { (void)stock_.contains("apple"); }),
+            "evalsha 1, hexists 1, zscore 1");
+  EXPECT_EQ(commands_of(other_, [&] { (void)stock_.size(); }), "evalsha 1, exists 1, hlen 1");
+  EXPECT_EQ(commands_of(other_, [&] { stock_.erase("apple"); }), "evalsha 1, exists 1, hdel 1");
+  stock_.set_many(numbered("n", 500));
+  EXPECT_EQ(commands_of(other_, [&] { stock_.erase_many(keys_of(numbered("n", 500))); }),
+            "evalsha 1, exists 1, hdel 1");
 }
 
 TEST_F(SharedMapTest, UpdateTakesTwoRoundTripsAndOneMoreForEachConflict) {
@@ -793,6 +788,39 @@ TEST_F(SharedMapTest, ForbiddenCommandIsNoperm) {
   EXPECT_EQ(stock_.get("apple"), 2);
 }
 
+TEST_F(SharedMapTest, UserNeedsTheTwoKeysAndTheCommandsOfTheDocumentationAndNoMore) {
+  redis_.command("ACL", "SETUSER", "worker", "on", ">pw", "~stock", "~{stock}:ends", "-@all",
+                 "+@connection", "+hget", "+hmget", "+hlen", "+hscan", "+hset", "+hdel", "+hincrby",
+                 "+hexists", "+evalsha", "+eval", "+exists", "+zscore", "+unlink", "+hgetall",
+                 "+multi", "+exec", "+time");
+  Stock theirs{Client{"unix://worker:pw@" + server_.socket_path()}, "stock"};
+  auto const all = [&] {
+    theirs.set("a", 1);
+    (void)theirs.get("a");
+    EXPECT_TRUE(theirs.insert("b", 1));
+    EXPECT_TRUE(theirs.contains("b"));
+    theirs.update("a", [](auto n) { return *n + 1; });
+    EXPECT_TRUE(theirs.compare_exchange("a", 2, 3));
+    theirs.add("a", 1);
+    theirs.set_many(numbered("n", 10));
+    (void)theirs.get_many({"a", "b"});
+    theirs.atomically([](auto& entries) {
+      entries.set("a", *entries.get("a"));
+      entries.erase("n0");
+    });
+    EXPECT_EQ(theirs.size(), 11U);
+    EXPECT_EQ(theirs.snapshot().size(), 11U);
+    EXPECT_EQ(count_by_going_over(theirs), 11);
+    EXPECT_TRUE(theirs.erase("b"));
+    theirs.clear();
+  };
+  EXPECT_NO_THROW(all());
+  EXPECT_EQ(code_of([&] { theirs.set("a", 1, {.ttl = 1h}); }), "ERR");
+  redis_.command("ACL", "SETUSER", "worker", "+zadd", "+zcard", "+zrem", "+zrangebyscore");
+  EXPECT_NO_THROW(theirs.set("a", 1, {.ttl = 1h}));
+  EXPECT_EQ(theirs.get("a"), 1);
+}
+
 TEST_F(SharedMapTest, ErrorOfTheServerNamesTheCommandAndTheMap) {
   redis_.command("SET", "stock", "mine");
   try {
@@ -855,7 +883,7 @@ TEST_F(SharedMapTest, ReadWhoseAnswerIsLostIsAskedAgain) {
   for (auto const fault : {FaultProxy::Fault::cut_before_request,
                            FaultProxy::Fault::cut_after_request, FaultProxy::Fault::cut_in_reply}) {
     for (auto const* const command :
-         {"HGET", "HMGET", "HEXISTS", "HLEN", "HSCAN", "HSCAN", "HSCAN", "INFO"}) {
+         {"HGET", "HMGET", "EVALSHA", "EVALSHA", "HSCAN", "HSCAN", "HSCAN", "INFO", "MULTI"}) {
       proxy.next(command, fault);
     }
     EXPECT_EQ(ours.get("n1"), 1);
@@ -863,22 +891,25 @@ TEST_F(SharedMapTest, ReadWhoseAnswerIsLostIsAskedAgain) {
     EXPECT_TRUE(ours.contains("n3"));
     EXPECT_EQ(ours.size(), 3000U);
     EXPECT_EQ(count_by_going_over(ours), 3000);
+    EXPECT_EQ(ours.snapshot().size(), 3000U);
   }
 }
 
 TEST_F(SharedMapTest, WriteWhoseAnswerIsLostIsInDoubtAndIsNotSentAgain) {
   FaultProxy proxy{server_};
   Stock ours{Client{proxy.url()}, "stock"};
+  ours.insert("gone", 1);  // the server learns the scripts
+  ours.erase("gone");
   struct Write {
     std::string command;
-    std::string counted;  // beside it the HELLO of a new connection, after each cut
+    std::string counted;
     std::function<void()> act;
   };
   std::vector<Write> const writes{
-      {"HSET", "hello 1, hset 1", [&] { ours.set("set", 1); }},
-      {"HSETNX", "hello 1, hsetnx 1", [&] { ours.insert("insert", 1); }},
-      {"HINCRBY", "hello 1, hincrby 1", [&] { ours.add("add", 1); }},
-      {"HDEL", "hdel 1, hello 1", [&] { ours.erase("insert"); }},
+      {"HSET", "hset 1", [&] { ours.set("set", 1); }},
+      {"EVALSHA", "evalsha 1, hexists 1, hset 1", [&] { ours.insert("insert", 1); }},
+      {"HINCRBY", "hincrby 1", [&] { ours.add("add", 1); }},
+      {"EVALSHA", "evalsha 1, exists 1, hdel 1", [&] { ours.erase("insert"); }},
   };
   for (auto const& write : writes) {
     proxy.next(write.command, FaultProxy::Fault::cut_after_request);

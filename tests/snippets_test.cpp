@@ -174,6 +174,13 @@ TEST_F(SnippetsTest, MapsAreShared) {
   std::int64_t sum = 0;
   for (auto [key, value] : stock) sum += value;
   EXPECT_EQ(sum, 1 + 2 + 15);
+  stock.set("promo", 1, {.ttl = 30s});
+  EXPECT_LE(stock.ttl("promo"), 30s);
+  tandem::Lock lock{redis, "lock"};
+  std::optional<tandem::Hold> hold = lock.try_acquire();
+  stock.set("apple", 9, *hold);
+  stock.atomically([](auto& m) { m.set("pear", *m.get("apple") + 1); });
+  EXPECT_EQ(stock.snapshot().size(), 5U);
 
   tandem::SharedMap<std::string, Price> prices{redis, "prices"};
   prices.set("EUR", {"EUR", 1.5});

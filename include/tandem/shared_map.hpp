@@ -1,13 +1,12 @@
 #pragma once
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <iterator>
-#include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -16,117 +15,12 @@
 
 #include <tandem/client.hpp>
 #include <tandem/core/codec.hpp>
+#include <tandem/core/shared_hash.hpp>
 #include <tandem/hold.hpp>
 
 namespace tandem {
 
-// -- the same in bytes: what SharedMap<K, V> says to the server -----------------------------------
-
 namespace detail {
-
-/// One Redis hash, its fields and values as bytes. See SharedMap for what each member promises.
-class SharedHash {
- public:
-  SharedHash(Client client, std::string name);
-
-  [[nodiscard]] std::string const& name() const noexcept { return name_; }
-
-  [[nodiscard]] Reply get(std::string_view field) const;                    ///< text or nil
-  [[nodiscard]] Reply get_many(std::span<std::string const> fields) const;  ///< as many of them
-  [[nodiscard]] bool contains(std::string_view field) const;
-  [[nodiscard]] std::size_t size() const;
-
-  void set(std::string_view field, std::string_view value);
-  void set(std::string_view field, std::string_view value, Hold const& hold);
-  void set_many(std::span<std::string const> fields_and_values);  ///< in turn
-  [[nodiscard]] bool insert(std::string_view field, std::string_view value);
-  bool erase(std::string_view field);
-  std::size_t erase_many(std::span<std::string const> fields);
-  void clear();
-  [[nodiscard]] bool replace(std::string_view field, std::string_view expected,
-                             std::string_view desired);
-  long long add(std::string_view field, long long n);
-
-  /// Throws `error` again, with the map and the field in its text.
-  [[noreturn]] void refuse(std::string_view field, CodecError const& error) const;
-
- private:
-  friend class HashUpdate;
-  friend class HashScan;
-
-  [[nodiscard]] Reply ask(std::initializer_list<std::string_view> words,
-                          std::span<std::string const> more, bool repeatable) const;
-  [[nodiscard]] Reply change(std::string_view field, std::optional<std::string_view> expected,
-                             std::optional<std::string_view> desired, Deadline deadline) const;
-
-  Client client_;
-  std::string name_;
-};
-
-/// An entry on its way from what it was to what it shall be.
-class HashUpdate {
- public:
-  /// Reads the entry. Both must outlive this.
-  HashUpdate(SharedHash const& hash, std::string_view field);
-
-  [[nodiscard]] std::optional<std::string_view> current() const noexcept { return current_; }
-
-  /// Whether the entry is now as desired. If not, current() is what somebody else made of it.
-  /// Throws Conflict when the deadline that began with the construction has passed.
-  [[nodiscard]] bool try_store(std::string_view desired) { return try_change(desired); }
-  [[nodiscard]] bool try_erase() { return try_change(std::nullopt); }
-
- private:
-  bool try_change(std::optional<std::string_view> desired);
-
-  SharedHash const& hash_;
-  std::string_view field_;
-  Deadline deadline_;
-  Reply reply_;
-  std::optional<std::string_view> current_;  // in reply_
-  int tries_ = 0;
-};
-
-/// The entries of a hash, each once.
-class HashScan {
- public:
-  /// Reads the first chunk.
-  explicit HashScan(SharedHash hash);
-  HashScan(HashScan&&) noexcept;
-  HashScan& operator=(HashScan&&) noexcept;
-  ~HashScan();
-
-  [[nodiscard]] bool at_end() const noexcept;
-  /// Not at the end.
-  [[nodiscard]] std::string_view field() const;
-  [[nodiscard]] std::string_view value() const;
-  /// Reads the next chunk where needed. After a fault it may be called again and misses nothing.
-  void next();
-  [[nodiscard]] SharedHash const& hash() const noexcept;
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
-};
-
-/// How a T is passed to a function: text as a view, so that literals and parts of strings need no
-/// copy.
-template <class T>
-using Passed =
-    std::conditional_t<is_one_of<T, std::string, std::string_view>, std::string_view, T const&>;
-
-/// What a T is when it is read and kept.
-template <class T>
-using Kept = std::conditional_t<std::is_same_v<T, std::string_view>, std::string, T>;
-
-template <class T>
-auto encoded(Passed<T> value) {
-  if constexpr (std::is_same_v<Passed<T>, std::string_view>) {
-    return value;  // 16 MiB need not be copied to be sent
-  } else {
-    return Codec<T>::encode(value);
-  }
-}
 
 template <class T>
 T decoded(SharedHash const& hash, std::string_view field, std::string_view bytes) {
@@ -136,25 +30,6 @@ T decoded(SharedHash const& hash, std::string_view field, std::string_view bytes
     hash.refuse(field, error);
   }
 }
-
-/// What update() takes: a function from std::optional<V> to V, or to std::optional<V>.
-template <class F, class V>
-concept ChangeOf = std::invocable<F&, std::optional<V>> &&
-    (std::same_as<std::invoke_result_t<F&, std::optional<V>>, std::optional<V>> ||
-     std::convertible_to<std::invoke_result_t<F&, std::optional<V>>, V>);
-
-template <class Range, class K>
-concept KeysOf = requires(Range& range) {
-  { *std::begin(range) } -> std::convertible_to<Passed<K>>;
-  std::end(range);
-};
-
-template <class Range, class K, class V>
-concept EntriesOf = requires(Range& range) {
-  { (*std::begin(range)).first } -> std::convertible_to<Passed<K>>;
-  { (*std::begin(range)).second } -> std::convertible_to<Passed<V>>;
-  std::end(range);
-};
 
 }  // namespace detail
 
@@ -167,29 +42,37 @@ concept EntriesOf = requires(Range& range) {
 ///     stock.update("apple", [](std::optional<std::int64_t> n) { return n.value_or(0) + 1; });
 ///     for (auto [key, value] : stock) { ... }
 ///
-/// Every member acts on the server at once and on one entry or one command's worth of them
+/// Every member acts on the server at once and on one entry or one request's worth of them
 /// atomically; nothing is kept in the process. Other clients may use the same hash: `HGET stock
 /// apple` reads 4. K and V are any types that have a `Codec`; a K of std::string_view is a
 /// std::string wherever a key is given back.
 ///
-/// Take `Counter` for one number, and a `Transaction` or a `Script` to change several entries that
-/// depend on each other.
+/// An entry may have an end: `stock.set("promo", 1, {.ttl = 30s})`; once it is past, no member
+/// shows the entry. What replaces an entry (`set`, `set_many`, another's HSET) takes its end away;
+/// what changes it (`update`, `compare_exchange`, `add`) leaves it. The server's clock decides.
+///
+/// Take `Counter` for one number, and a `Transaction` or a `Script` where other keys take part.
 ///
 /// Not promised: an order of the entries; a snapshot by iteration (it reads in chunks while others
 /// write). Writes are sent once: when the answer to one is lost, InDoubt says that it may have
 /// happened, and `contains`, `get` and so on tell what is there now. Reads are repeated.
 ///
-/// Shape:   hash `<name>`: field = `Codec<K>`, value = `Codec<V>`. No other key, no expiry. Absent
-///          when it has no entry. Stored in Redis since 0.1; changing it breaks running processes
-///          of older versions.
-/// Cost:    1 command in 1 round trip for every member that says nothing else.
-/// Errors:  std::invalid_argument for an empty name. Unreachable, InDoubt; ServerError, whose code
-///          is WRONGTYPE when the key is no hash; CodecError, naming map and field, for bytes that
-///          are no K or V: they stay as they are. What a Codec of yours throws besides goes
-///          through.
+/// Shape:   hash `<name>`: field = `Codec<K>`, value = `Codec<V>`, no expiry of the key; absent
+///          when it has no entry. Of an entry with an end, on a server without HPEXPIRE (before
+///          Redis 7.4 and Valkey 9), byte 1 and "until <end> <value>", by milliseconds of the
+///          server's clock.
+///          sorted set `{<name>}:ends`: fields that were given an end, by it; absent without any.
+///          Stored in Redis since 0.1; changing it breaks running processes of older versions.
+/// Cost:    1 command in 1 round trip for every member that says nothing else. On a server without
+///          HPEXPIRE reading an entry that has an end is one more, for `get`, `get_many`, `update`
+///          and each chunk of an iteration.
+/// Errors:  std::invalid_argument for an empty name and for a ttl out of range. Unreachable,
+///          InDoubt; ServerError, whose code is WRONGTYPE when the key is no hash; CodecError,
+///          naming map and field, for bytes that are no K or V: they stay as they are. What a
+///          Codec of yours throws besides goes through.
 /// Threads: safe from several. A moved-from map may only be assigned to and destroyed.
 /// Source:  src/lua/shared_map/, docs/maps.md; Redis documentation, "SCAN guarantees".
-/// See examples/shared_map.cpp.
+/// See examples/shared_map.cpp, examples/shared_map_steps.cpp.
 template <class K, class V>
 class SharedMap {
   static_assert(
@@ -214,13 +97,18 @@ class SharedMap {
 
   [[nodiscard]] std::optional<V> get(detail::Passed<K> key) const {
     auto const field = detail::encoded<K>(key);
-    auto const reply = hash_.get(field);
-    return value_of(field, reply.template as<std::optional<std::string_view>>());
+    auto const value = hash_.get(field);
+    return value_of(field, value.bytes);
   }
 
   /// Stores the entry, whether or not there was one.
   void set(detail::Passed<K> key, detail::Passed<V> value) {
     hash_.set(detail::encoded<K>(key), detail::encoded<V>(value));
+  }
+
+  /// The same, for a time: the entry ends when `ttl` has passed at the server.
+  void set(detail::Passed<K> key, detail::Passed<V> value, EntryOptions options) {
+    hash_.set(detail::encoded<K>(key), detail::encoded<V>(value), options);
   }
 
   /// The same if and only if `hold`, of a lock on the same server, is still held at that moment.
@@ -232,8 +120,8 @@ class SharedMap {
   }
 
   /// Stores the entry if there is none with this key; whether it did.
-  bool insert(detail::Passed<K> key, detail::Passed<V> value) {
-    return hash_.insert(detail::encoded<K>(key), detail::encoded<V>(value));
+  bool insert(detail::Passed<K> key, detail::Passed<V> value, EntryOptions options = {}) {
+    return hash_.insert(detail::encoded<K>(key), detail::encoded<V>(value), options);
   }
 
   /// Whether there was one.
@@ -241,6 +129,11 @@ class SharedMap {
 
   [[nodiscard]] bool contains(detail::Passed<K> key) const {
     return hash_.contains(detail::encoded<K>(key));
+  }
+
+  /// How long the entry has, to the millisecond; empty when it has no end, or there is none.
+  [[nodiscard]] std::optional<std::chrono::milliseconds> ttl(detail::Passed<K> key) const {
+    return hash_.ttl(detail::encoded<K>(key));
   }
 
   // -- atomic changes of one entry
@@ -285,6 +178,7 @@ class SharedMap {
   /// Adds `n`, which may be negative, to the entry, or to 0 where there is none; returns the new
   /// value.
   ///
+  /// Cost:    2 round trips where the entry has an end and the server no HPEXPIRE.
   /// Units:   a signed 64-bit sum, whatever V is; one that overflows it changes nothing and throws
   ///          ServerError.
   /// Errors:  CodecError when V cannot hold the sum, which is stored by then.
@@ -293,16 +187,103 @@ class SharedMap {
     return detail::decoded<V>(hash_, field, Codec<long long>::encode(hash_.add(field, n)));
   }
 
-  // -- many entries
+  // -- several entries
 
-  /// Stores all of `entries`, pairs of key and value, atomically; the last of those with the same
-  /// key. None: no command.
+  /// What atomically() gives its function: the map as it is at one moment, with what was drafted.
+  class Draft {
+   public:
+    [[nodiscard]] std::optional<V> get(detail::Passed<K> key) {
+      auto const field = detail::encoded<K>(key);
+      return map_.value_of(field, draft_.get(field));
+    }
+    [[nodiscard]] bool contains(detail::Passed<K> key) {
+      return draft_.get(detail::encoded<K>(key)).has_value();
+    }
+    /// One answer for each of `keys`, in order, by one question.
+    [[nodiscard]] std::vector<std::optional<V>> get_many(std::initializer_list<K> keys) {
+      return get_all_of(keys);
+    }
+    template <class Keys>
+    requires detail::KeysOf<Keys, K>
+    [[nodiscard]] std::vector<std::optional<V>> get_many(Keys&& keys) { return get_all_of(keys); }
+
+    void set(detail::Passed<K> key, detail::Passed<V> value, EntryOptions options = {}) {
+      draft_.set(detail::encoded<K>(key), detail::encoded<V>(value), options);
+    }
+    void erase(detail::Passed<K> key) { draft_.erase(detail::encoded<K>(key)); }
+
+   private:
+    friend SharedMap;
+    Draft(SharedMap const& map, detail::HashDraft& draft) : map_{map}, draft_{draft} {}
+
+    template <class Keys>
+    std::vector<std::optional<V>> get_all_of(Keys& keys) {
+      auto const fields = fields_of(keys);
+      draft_.read(fields);
+      std::vector<std::optional<V>> out;
+      out.reserve(fields.size());
+      for (auto const& field : fields) out.push_back(map_.value_of(field, draft_.get(field)));
+      return out;
+    }
+
+    SharedMap const& map_;
+    detail::HashDraft& draft_;
+  };
+
+  /// Changes several entries in one step, if what was read on the way is still there; else calls
+  /// `change` again. Returns what it returned.
+  ///
+  ///     stock.atomically([](auto& entries) {
+  ///       auto const apples = entries.get("apple").value_or(0);
+  ///       entries.set("apple", apples - 1);
+  ///       entries.set("sold", entries.get("sold").value_or(0) + 1);
+  ///     });
+  ///
+  /// All or nothing: nobody sees some of it. All that `change` reads, in one try, is of one moment;
+  /// after what it has drafted, it reads that. It may run several times, and may throw: then
+  /// nothing was written. Only the entries that it reads can be in the way, not what others do to
+  /// the rest of the map. Up to 1,000 entries.
+  ///
+  /// Cost:    1 round trip for each read, 1 to write; nothing that was read is asked for again, but
+  ///          what was read goes to the server with each later one, to be compared.
+  /// Errors:  as update(): Conflict at the deadline, InDoubt when the answer to the last was lost:
+  ///          all was applied once, or nothing. std::invalid_argument for more entries.
+  template <class Change>
+  requires std::invocable<Change&, Draft&>
+  auto atomically(Change&& change) {
+    using Made = std::invoke_result_t<Change&, Draft&>;
+    for (detail::HashDraft draft{hash_};; draft.begin_again()) {
+      try {
+        Draft entries{*this, draft};
+        if constexpr (std::is_void_v<Made>) {
+          change(entries);
+          if (draft.try_apply()) return;
+        } else {
+          auto made = change(entries);
+          if (draft.try_apply()) return made;
+        }
+      } catch (detail::HashDraft::Changed const&) {
+        // Its reads were of two moments.
+      }
+    }
+  }
+
+  // -- many entries, in requests of at most 1,000 entries, and 1 MiB of those that are stored;
+  //    each has Options::command_timeout for itself
+
+  /// Stores all of `entries`, pairs of key and value; the last of those with the same key. What
+  /// fits one request (see above; a larger entry goes alone) is stored atomically. None: no
+  /// command.
+  ///
+  /// Cost:    1 round trip and 1 command for each request.
+  /// Errors:  those of a request; what went before it is stored.
   void set_many(std::initializer_list<std::pair<K, V>> entries) { set_all_of(entries); }
   template <class Entries>
   requires detail::EntriesOf<Entries, K, V>
   void set_many(Entries&& entries) { set_all_of(entries); }
 
-  /// One answer for each of `keys`, in order, all read at one moment. No keys: no command.
+  /// One answer for each of `keys`, in order; those of one request are read at one moment. Where an
+  /// answer is larger than 4 MiB the next request asks for fewer. No keys: no command.
   [[nodiscard]] std::vector<std::optional<V>> get_many(std::initializer_list<K> keys) const {
     return get_all_of(keys);
   }
@@ -312,15 +293,14 @@ class SharedMap {
     return get_all_of(keys);
   }
 
-  /// Erases them atomically; how many there were. No keys: no command.
-  std::size_t erase_many(std::initializer_list<K> keys) {
-    return hash_.erase_many(fields_of(keys));
-  }
+  /// Erases them, atomically those of one request; how many there were. No keys: no command.
+  std::size_t erase_many(std::initializer_list<K> keys) { return erase_all_of(keys); }
   template <class Keys>
   requires detail::KeysOf<Keys, K> std::size_t erase_many(Keys&& keys) {
-    return hash_.erase_many(fields_of(keys));
+    return erase_all_of(keys);
   }
 
+  /// Cost:    1 command for each 1,000 entries that have ended and were not removed yet.
   [[nodiscard]] std::size_t size() const { return hash_.size(); }
   [[nodiscard]] bool empty() const { return size() == 0; }
 
@@ -328,6 +308,23 @@ class SharedMap {
   void clear() { hash_.clear(); }
 
   // -- all entries
+
+  /// All entries as they are at one moment, in no order.
+  ///
+  /// Cost:    1 round trip; HGETALL, and MULTI, TIME, EXEC around it. All of it is in the memory of
+  ///          server and process at once, and the server does nothing else meanwhile (a second for
+  ///          some million entries): iterate over what is large.
+  /// Errors:  CodecError when one entry cannot be read.
+  [[nodiscard]] std::vector<value_type> snapshot() const requires Decodable<key_type> {
+    detail::HashSnapshot const all{hash_};
+    std::vector<value_type> out;
+    out.reserve(all.entries().size());
+    for (auto const& [field, value] : all.entries()) {
+      out.emplace_back(detail::decoded<key_type>(hash_, field, field),
+                       detail::decoded<V>(hash_, field, value));
+    }
+    return out;
+  }
 
   /// Goes once over the entries, in no order. Single pass; move-only.
   ///
@@ -337,10 +334,16 @@ class SharedMap {
   /// decoded by `*`: when that throws CodecError, `++` goes on behind the entry. After any other
   /// fault `++` may be tried again.
   ///
+  /// In a map of more than 65,536 entries (or 16 MiB of keys) only the last so many are remembered:
+  /// an entry may be seen twice where the map shrinks meanwhile to less than 1/65,536 of what it
+  /// was; and when the server is restarted `++` throws Unreachable, and from there on shows all
+  /// again.
+  ///
   /// Cost:    1 command (HSCAN) for a small map. For others about one for each 1000 entries, fewer
   ///          at a time where they are large, and twice INFO, whose run id tells of a restart
-  ///          (where an ACL forbids INFO, entries may be missed after one); and memory for the
-  ///          fields seen so far.
+  ///          (where an ACL forbids INFO, entries may be missed after one), or with each chunk
+  ///          beyond 131,072 entries. Memory for one chunk, some 1 MiB, and the keys that are
+  ///          remembered.
   class Iterator {
    public:
     using iterator_concept = std::input_iterator_tag;
@@ -391,24 +394,27 @@ class SharedMap {
   std::vector<std::optional<V>> get_all_of(Keys& keys) const {
     auto const fields = fields_of(keys);
     std::vector<std::optional<V>> out;
-    if (fields.empty()) return out;
     out.reserve(fields.size());
-    auto const reply = hash_.get_many(fields);
-    for (std::size_t i = 0; i < fields.size(); ++i) {
-      out.push_back(value_of(fields[i], reply[i].template as<std::optional<std::string_view>>()));
+    for (detail::HashReads reads{hash_, fields}; reads.next();) {
+      for (std::size_t i = 0; i < reads.fields().size(); ++i)
+        out.push_back(value_of(reads.fields()[i], reads.values()[i]));
     }
     return out;
   }
 
   template <class Entries>
   void set_all_of(Entries& entries) {
-    std::vector<std::string> words;
-    if constexpr (requires { std::size(entries); }) words.reserve(2 * std::size(entries));
-    for (auto&& entry : entries) {
-      words.emplace_back(detail::encoded<K>(entry.first));
-      words.emplace_back(detail::encoded<V>(entry.second));
-    }
-    hash_.set_many(words);
+    detail::HashWrites writes{hash_};
+    for (auto&& entry : entries)
+      writes.set(detail::encoded<K>(entry.first), detail::encoded<V>(entry.second));
+    writes.finish();
+  }
+
+  template <class Keys>
+  std::size_t erase_all_of(Keys& keys) {
+    detail::HashWrites writes{hash_};
+    for (auto&& key : keys) writes.erase(detail::encoded<K>(key));
+    return writes.finish();
   }
 
   detail::SharedHash hash_;

@@ -86,12 +86,6 @@ class ValueWatch {
   bool looked_ = false;
 };
 
-/// What SharedValue::update takes: a function from std::optional<T> to T, or to std::optional<T>.
-template <class F, class T>
-concept ChangeOfValue = std::invocable<F&, std::optional<T>> &&
-    (std::same_as<std::invoke_result_t<F&, std::optional<T>>, std::optional<T>> ||
-     std::convertible_to<std::invoke_result_t<F&, std::optional<T>>, T>);
-
 }  // namespace detail
 
 // -- the value ------------------------------------------------------------------------------------
@@ -159,7 +153,7 @@ class SharedValue {
   /// Errors:  Conflict when others, or `change` itself, took until Options::command_timeout: nothing
   ///          was applied.
   template <class Change>
-  requires detail::ChangeOfValue<Change, T>
+  requires detail::ChangeOf<Change, T>
   auto update(Change&& change) {
     using Made = std::invoke_result_t<Change&, std::optional<T>>;
     for (detail::ValueUpdate value{bytes_};;) {

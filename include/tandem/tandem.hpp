@@ -3,6 +3,7 @@
 // Every public header, for those who want one line. Each may be included alone.
 
 #include <tandem/buffered_counter.hpp>
+#include <tandem/cached_map.hpp>
 #include <tandem/client.hpp>
 #include <tandem/core/connection.hpp>
 #include <tandem/counter.hpp>

@@ -10,7 +10,7 @@
 namespace tandem::detail {
 namespace {
 
-constexpr std::size_t longest_key = 64;
+constexpr std::size_t longest_name = 64;
 
 /// Takes the words of a command out of the bytes that go over the wire.
 class Words {
@@ -43,18 +43,20 @@ bool is(std::string_view name, std::string_view other) {
   return name.size() == other.size() && ::strncasecmp(name.data(), other.data(), name.size()) == 0;
 }
 
-std::string printable(std::string_view key) {
+}  // namespace
+
+std::string printable(std::string_view bytes) {
   std::string out;
-  for (char const letter : key.substr(0, longest_key)) {
+  for (char const letter : bytes.substr(0, longest_name)) {
     auto const code = static_cast<unsigned char>(letter);
     bool const plain = code >= 0x20 && code != 0x7f;  // what is beyond ASCII may be UTF-8
     out += plain ? std::string(1, letter) : fmt::format("\\x{:02x}", code);
   }
-  if (key.size() > longest_key) out += "...";
+  if (bytes.size() > longest_name) out += "...";
   return out;
 }
 
-}  // namespace
+std::string quoted(std::string_view bytes) { return fmt::format("\"{}\"", printable(bytes)); }
 
 std::string describe(CommandBuffer const& commands) {
   if (commands.count() == 0) return "nothing";

@@ -79,6 +79,14 @@ void Events::subscribe(std::string channel) {
   wake();
 }
 
+void Events::unsubscribe(std::string const& channel) {
+  {
+    std::lock_guard const guard{mutex_};
+    unwanted_.push_back(channel);
+  }
+  wake();
+}
+
 void Events::keep_connected() {
   {
     std::lock_guard const guard{mutex_};
@@ -94,11 +102,9 @@ void Events::wake() noexcept {
 
 // -- the loop -------------------------------------------------------------------------------------
 
-/// Other people's code must not end the thread.
-template <class Call>
-void Events::guarded(Call&& call) noexcept {
+void Events::report_what_is_thrown() noexcept {
   try {
-    call();
+    throw;
   } catch (Error const& fault) {
     options_.report(fault);
   } catch (std::exception const& fault) {
@@ -144,6 +150,7 @@ void Events::run() {
 void Events::round() {
   if (!connected() && is_wanted() && steady_clock::now() >= next_attempt_) connect();
   fire_due();  // takes note of having been woken, so before what it may have been woken for
+  unsubscribe_unwanted();
   if (connected()) subscribe_wanted();
 
   fds_.assign({{bell_->descriptor(), POLLIN, 0}, {-1, 0, 0}, {-1, 0, 0}});
@@ -266,7 +273,7 @@ void Events::begin_tracking() {
   };
   tracking_ = false;
   if (resp3_) {
-    command.add(std::initializer_list<Argument>{"CLIENT", "TRACKING", "ON", "OPTIN"});
+    command.add(std::initializer_list<Argument>{"CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP"});
     post(commands_, command, note);
     return;
   }
@@ -275,12 +282,34 @@ void Events::begin_tracking() {
     if (id == nullptr || id->kind() != ReplyKind::integer) return;
     CommandBuffer redirect;
     redirect.add(std::initializer_list<Argument>{"CLIENT", "TRACKING", "ON", "REDIRECT",
-                                                 id->as<long long>(), "OPTIN"});
+                                                 id->as<long long>(), "OPTIN", "NOLOOP"});
     post(commands_, redirect, note);
   });
   command.clear();
   command.add(std::initializer_list<Argument>{"SUBSCRIBE", invalidations});
   post(subscriptions_, command, nullptr, 1);
+}
+
+/// After those that were wanted before it: whoever wants a channel anew says so later.
+void Events::unsubscribe_unwanted() {
+  std::vector<std::string> gone;
+  {
+    std::lock_guard const guard{mutex_};
+    for (auto const& channel : std::exchange(unwanted_, {})) {
+      auto const at = std::find(wanted_.begin(), wanted_.end(), channel);
+      if (at == wanted_.end()) continue;
+      if (static_cast<std::size_t>(at - wanted_.begin()) < subscribed_) --subscribed_;
+      wanted_.erase(at);
+      if (std::find(wanted_.begin(), wanted_.end(), channel) == wanted_.end())
+        gone.push_back(channel);
+    }
+  }
+  if (gone.empty() || !connected()) return;
+  CommandBuffer command;
+  command.begin(1 + gone.size());
+  command.word("UNSUBSCRIBE");
+  for (auto const& channel : gone) command.word(channel);
+  post(listening(), command, nullptr, gone.size());
 }
 
 void Events::subscribe_wanted() {
@@ -352,6 +381,12 @@ Deadline Events::first_deadline(Link const& link) noexcept {
   auto first = Deadline::max();
   for (auto const& each : link.pending) first = std::min(first, each.deadline);
   return first;
+}
+
+bool Events::is_subscribed(std::string const& channel) const {
+  std::lock_guard const guard{mutex_};
+  auto const sent = wanted_.begin() + static_cast<std::ptrdiff_t>(subscribed_);
+  return std::find(wanted_.begin(), sent, channel) != sent;
 }
 
 bool Events::track_next() {
@@ -429,7 +464,7 @@ void Events::take_push(Link& link, ReplyView push) {
     tell([&](EventListener& listener) { listener.on_message(channel, text); });
   } else if (kind == "invalidate") {
     take_invalidation(push[1]);
-  } else if (kind == "subscribe" || kind == "pong") {
+  } else if (kind == "subscribe" || kind == "unsubscribe" || kind == "pong") {
     if (link.pending.empty()) throw InDoubt{"tandem: the server confirmed what nobody asked for"};
     auto& front = link.pending.front();
     if (front.confirmations > 1) {

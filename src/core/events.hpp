@@ -28,8 +28,8 @@ class EventListener {
   EventListener& operator=(EventListener const&) = delete;
   virtual ~EventListener() = default;
 
-  /// Every channel asked for is subscribed. What was said before may have been missed, and keys are
-  /// no longer tracked.
+  /// Every channel asked for is subscribed, but those that were asked for in the meantime. What was
+  /// said before may have been missed, and keys are no longer tracked.
   virtual void on_subscribed() {}
   /// The server refuses to be listened to (an ACL, a wrong password); it is asked again later.
   virtual void on_refused(ServerError const& /*error*/) {}
@@ -87,9 +87,21 @@ class Events final : private Waiting {
   void stop_and_then(std::function<void()> then);
 
   void subscribe(std::string channel);
+  /// Once for each time that the channel was subscribed.
+  void unsubscribe(std::string const& channel);
   /// Wants the connection also without a subscription: somebody only sends.
   void keep_connected();
   void wake() noexcept;
+
+  /// Calls what must not end the thread: what it throws is reported.
+  template <class Call>
+  void guarded(Call&& call) noexcept {
+    try {
+      call();
+    } catch (...) {
+      report_what_is_thrown();
+    }
+  }
 
   [[nodiscard]] bool connected() const noexcept { return commands_.wire != nullptr; }
   /// Sends one command without waiting. False, and nothing sent, when not connected.
@@ -99,6 +111,8 @@ class Events final : private Waiting {
   }
   /// The same; without an answer until then the connection is given up.
   bool send(CommandBuffer const& command, Deadline deadline, Answer answer);
+  /// Within on_subscribed: whether that channel is among them.
+  [[nodiscard]] bool is_subscribed(std::string const& channel) const;
   /// Asks to be told by `on_changed` when a key that the next command reads changes. False when it
   /// cannot be had.
   bool track_next();
@@ -119,11 +133,13 @@ class Events final : private Waiting {
 
   bool wait(int fd, short events, Deadline deadline) override;
 
+  void report_what_is_thrown() noexcept;
   void run();
   void round();
   void connect();
   void begin_tracking();
   void subscribe_wanted();
+  void unsubscribe_unwanted();
   void disconnect();
   void hear(Link& link);
   void take_push(Link& link, ReplyView push);
@@ -139,8 +155,6 @@ class Events final : private Waiting {
   [[nodiscard]] bool is_wanted() const;
   template <class Call>
   void tell(Call&& call);
-  template <class Call>
-  void guarded(Call&& call) noexcept;
 
   Options const& options_;
 
@@ -150,6 +164,7 @@ class Events final : private Waiting {
   bool woken_ = false;
   bool sends_ = false;
   std::vector<std::string> wanted_{};
+  std::vector<std::string> unwanted_{};
   std::vector<EventListener*> listeners_{};
   std::function<void()> then_{};
   std::thread thread_{};

@@ -23,7 +23,8 @@ namespace {
 using std::chrono::microseconds;
 
 // Whole commands: Redis 7.0 and older ones look for their keys, and have been seen to crash where a
-// word is missing. KEY stands for a key. Permissions are also by channel.
+// word is missing. KEY stands for a key, ? for a command that older servers do not know and are not
+// asked for in earnest. Permissions are also by channel.
 constexpr char const* in_use[] = {
     "CLIENT CACHING YES",
     "CLIENT ID",
@@ -43,6 +44,9 @@ constexpr char const* in_use[] = {
     "HINCRBY KEY x 1",
     "HLEN KEY",
     "HMGET KEY x",
+    "?HPEXPIREAT KEY 1 FIELDS 1 x",
+    "?HPEXPIRETIME KEY FIELDS 1 x",
+    "?HPTTL KEY FIELDS 1 x",
     "HSCAN KEY 0",
     "HSET KEY x x",
     "HSETNX KEY x x",
@@ -53,8 +57,10 @@ constexpr char const* in_use[] = {
     "LPUSH KEY x",
     "LRANGE KEY 0 0",
     "LTRIM KEY 0 0",
+    "MGET KEY KEY",
     "MULTI",
     "PEXPIRE KEY 1",
+    "PEXPIREAT KEY 1",
     "PING",
     "PTTL KEY",
     "PUBLISH tandem:x x",
@@ -71,6 +77,7 @@ constexpr char const* in_use[] = {
     "SUBSCRIBE tandem:x",
     "TIME",
     "UNLINK KEY",
+    "UNSUBSCRIBE",
     "UNWATCH",
     "WATCH KEY",
     "ZADD KEY 0 x",
@@ -88,13 +95,16 @@ constexpr char const* in_use[] = {
 
 /// Without its arguments: `ZADD`, `CLIENT ID`, `PUBLISH tandem:x`.
 std::string shortened(std::string_view command) {
+  if (command.starts_with('?')) command.remove_prefix(1);
   bool const two = command.starts_with("CLIENT ") || command.find(" tandem:x") != command.npos;
   auto end = command.find(' ');
   if (two) end = command.find(' ', end + 1);
   return std::string{command.substr(0, end)};
 }
 
-bool names_a_key(std::string_view command) { return command.find(" KEY") != command.npos; }
+bool names_a_key(std::string_view command) {
+  return !command.starts_with('?') && command.find(" KEY") != command.npos;
+}
 
 enum Question : std::size_t { time, info, save, whoami, permissions, questions };
 
@@ -185,7 +195,8 @@ void read_permissions(Inspection& out, ReplyView reply) {
   if (std::count_if(denied.begin(), denied.end(), names_a_key) == all) {
     out.notes.push_back(fmt::format(
         "it lets this user do nothing with the key {}: inspect another to know more", out.key));
-    std::erase_if(denied, names_a_key);
+    std::erase_if(denied,
+                  [](std::string_view command) { return command.find(" KEY") != command.npos; });
   }
   for (auto const& command : denied) out.denied.push_back(shortened(command));
 }

@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 
 #include "core/core.hpp"
+#include "core/describe.hpp"
 #include "core/scratch.hpp"
 
 namespace tandem::detail {
@@ -39,7 +40,7 @@ Reply SharedKey::ask(std::initializer_list<Argument> words, std::span<std::strin
   for (auto const& word : more) command->word(word);
   auto& core = client_.core();
   auto reply = core.ask(*command, core.deadline(), repeatable ? Repeat::safe : Repeat::never);
-  if (reply.is_error()) reply.throw_if_error(fmt::format("{} on {}", name, name_));
+  if (reply.is_error()) reply.throw_if_error(fmt::format("{} on {}", name, printable(name_)));
   return reply;
 }
 
@@ -55,7 +56,7 @@ Reply SharedKey::run(Script const& script, std::span<Argument const> arguments,
 
 Deadline SharedKey::deadline() const { return client_.core().deadline(); }
 
-std::string SharedKey::in_words() const { return fmt::format("{} \"{}\"", what_, name_); }
+std::string SharedKey::in_words() const { return fmt::format("{} {}", what_, quoted(name_)); }
 
 void SharedKey::refuse(CodecError const& error) const {
   throw CodecError{fmt::format("tandem: {}: {}", in_words(), error.what())};

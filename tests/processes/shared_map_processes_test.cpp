@@ -26,9 +26,9 @@ namespace {
 using support::Forked;
 using Stock = SharedMap<std::string, std::int64_t>;
 
-constexpr int processes = 8;
+constexpr int processes = 16;
 
-/// Eight processes on two cores, under a sanitizer at that, may have to wait for each other.
+/// Sixteen processes on two cores, under a sanitizer at that, may have to wait for each other.
 Options patient(testing::RedisServer const& server) {
   auto options = Options::from_url(server.url());
   options.command_timeout = std::chrono::seconds{60};
@@ -37,7 +37,7 @@ Options patient(testing::RedisServer const& server) {
 
 class SharedMapProcessesTest : public ::testing::Test {
  protected:
-  /// Runs `body(map, which)` in eight processes that begin together; what each returned.
+  /// Runs `body(map, which)` in sixteen processes that begin together; what each returned.
   template <class Body>
   std::vector<std::string> in_processes(Body const& body) {
     std::vector<std::unique_ptr<Forked>> children(processes);
@@ -70,8 +70,8 @@ std::int64_t sum(std::vector<std::string> const& numbers) {
   return out;
 }
 
-TEST_F(SharedMapProcessesTest, UpdateByEightProcessesAtOnceLosesNothing) {
-  constexpr int rounds = 150;
+TEST_F(SharedMapProcessesTest, UpdateBySixteenProcessesAtOnceLosesNothing) {
+  constexpr int rounds = 100;
   auto const conflicts = in_processes([](Stock& stock, std::size_t) {
     int calls = 0;
     for (int round = 0; round < rounds; ++round) {
@@ -100,6 +100,36 @@ TEST_F(SharedMapProcessesTest, MovesBetweenTwoEntriesByCompareExchangeKeepTheSum
   EXPECT_EQ(sum(moved), 100 * processes);
   EXPECT_EQ(stock_.get("a"), 1000 - 100 * processes);
   EXPECT_EQ(stock_.get("b"), 100 * processes);
+}
+
+TEST_F(SharedMapProcessesTest, MovesBetweenEntriesInOneStepKeepTheSumThatEverybodySees) {
+  constexpr int accounts = 5;
+  constexpr int rounds = 40;
+  std::vector<std::string> keys;
+  for (int i = 0; i < accounts; ++i) {
+    keys.push_back("account" + std::to_string(i));
+    stock_.set(keys.back(), 100);
+  }
+  auto const told = in_processes([&](Stock& stock, std::size_t which) -> std::string {
+    for (std::size_t round = 0; round < rounds; ++round) {
+      auto const& from = keys[(which + round) % accounts];
+      auto const& to = keys[(which * 3 + round * 2 + 1) % accounts];
+      std::int64_t sum = 0;
+      stock.atomically([&](auto& entries) {
+        sum = 0;
+        for (auto const& key : keys) sum += *entries.get(key);
+        if (sum != 100 * accounts) return;  // two moments mixed
+        entries.set(from, *entries.get(from) - 1);
+        entries.set(to, *entries.get(to) + 1);
+      });
+      if (sum != 100 * accounts) return "saw a sum of " + std::to_string(sum);
+      sum = 0;
+      for (auto const& [key, value] : stock.snapshot()) sum += value;
+      if (sum != 100 * accounts) return "a snapshot has a sum of " + std::to_string(sum);
+    }
+    return "";
+  });
+  EXPECT_EQ(told, std::vector<std::string>(processes));
 }
 
 TEST_F(SharedMapProcessesTest, InsertIsWonByExactlyOneProcess) {

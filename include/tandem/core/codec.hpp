@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <string>
@@ -246,5 +247,49 @@ struct Codec<std::pair<A, B>> {
     return {std::move(first), std::move(second)};
   }
 };
+
+// -- what types take that hold values --------------------------------------------------------------
+
+namespace detail {
+
+/// How a T is passed to a function: text as a view, so that literals and parts of strings need no
+/// copy.
+template <class T>
+using Passed =
+    std::conditional_t<is_one_of<T, std::string, std::string_view>, std::string_view, T const&>;
+
+/// What a T is when it is read and kept.
+template <class T>
+using Kept = std::conditional_t<std::is_same_v<T, std::string_view>, std::string, T>;
+
+template <class T>
+auto encoded(Passed<T> value) {
+  if constexpr (std::is_same_v<Passed<T>, std::string_view>) {
+    return value;  // 16 MiB need not be copied to be sent
+  } else {
+    return Codec<T>::encode(value);
+  }
+}
+
+/// What update() takes: a function from std::optional<V> to V, or to std::optional<V>.
+template <class F, class V>
+concept ChangeOf = std::invocable<F&, std::optional<V>> &&
+    (std::same_as<std::invoke_result_t<F&, std::optional<V>>, std::optional<V>> ||
+     std::convertible_to<std::invoke_result_t<F&, std::optional<V>>, V>);
+
+template <class Range, class K>
+concept KeysOf = requires(Range& range) {
+  { *std::begin(range) } -> std::convertible_to<Passed<K>>;
+  std::end(range);
+};
+
+template <class Range, class K, class V>
+concept EntriesOf = requires(Range& range) {
+  { (*std::begin(range)).first } -> std::convertible_to<Passed<K>>;
+  { (*std::begin(range)).second } -> std::convertible_to<Passed<V>>;
+  std::end(range);
+};
+
+}  // namespace detail
 
 }  // namespace tandem
