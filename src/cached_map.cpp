@@ -189,11 +189,11 @@ bool CachedHash::await_told(Deadline deadline) const {
 bool CachedHash::is_told() const noexcept { return mine_->get().cache().is_told(); }
 
 std::uint64_t CachedHash::listen(Listener listener) const {
-  return mine_->get().cache().listen(std::move(listener));
+  return mine_->get().cache().listeners().add(std::move(listener));
 }
 
 void CachedHash::unlisten(std::uint64_t number) const noexcept {
-  mine_->get().cache().unlisten(number, hash_.client().core().events().is_own_thread());
+  mine_->get().cache().listeners().remove(number);
 }
 
 }  // namespace tandem::detail

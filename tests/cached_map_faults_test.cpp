@@ -309,6 +309,73 @@ TEST_P(CachedMapFaultsTest, SoItIsAfterAChangeThatWasMadeOverAnotherConnection) 
   EXPECT_TRUE(becomes(slow, "b", 2));
 }
 
+// ---- answers that come after what was told later (RESP2: they have connections of their own) ----
+
+/// A map whose answers are late, and what is told to it is not.
+class LateAnswers {
+ public:
+  LateAnswers(FaultProxy& proxy, Client& redis, Near map)
+      : proxy_{proxy}, redis_{redis}, map_{std::move(map)} {
+    EXPECT_EQ(map_.get("teach it the scripts"), std::nullopt);
+    map_.set("b", 1);
+  }
+  /// Begins to do `act`, and returns when the server has done what it asks and its answer is on its
+  /// way.
+  void begin(std::function<void(Near&)> const& act) {
+    redis_.command("CONFIG", "RESETSTAT");
+    proxy_.delay_where_asked("MGET", 500ms);
+    thread_ = std::thread{[this, act] { act(map_); }};
+    ASSERT_TRUE(eventually([&] {
+      return redis_.command("INFO", "commandstats").as<std::string>().find("cmdstat_evalsha") !=
+             std::string::npos;
+    }));
+  }
+  /// Its answer has come.
+  Near& end() {
+    thread_.join();
+    proxy_.delay_where_asked("MGET", 0ms);
+    return map_;
+  }
+
+ private:
+  FaultProxy& proxy_;
+  Client& redis_;
+  Near map_;
+  std::thread thread_{};
+};
+
+TEST_P(CachedMapFaultsTest, ReadThatIsAnsweredAfterAToldChangeKeepsNothingOlder) {
+  set("a", 1);
+  auto other = near(server_.url());
+  LateAnswers late{proxy_, redis_, near(proxy_.url())};
+  late.begin([](Near& map) { EXPECT_GE(map.get("a").value_or(-1), 1); });
+  other.set("a", 2);
+  EXPECT_TRUE(becomes(late.end(), "a", 2));
+}
+
+TEST_P(CachedMapFaultsTest, ReadThatIsAnsweredAfterAForeignChangeWasSeenKeepsNothing) {
+  set("a", 1);
+  LateAnswers late{proxy_, redis_, near(proxy_.url())};
+  late.begin([](Near& map) { EXPECT_GE(map.get("a").value_or(-1), 1); });
+  set("a", 2);
+  EXPECT_TRUE(becomes(late.end(), "a", 2));
+}
+
+TEST_P(CachedMapFaultsTest, ChangeThatIsAnsweredAfterAForeignOneWasSeenIsNotKept) {
+  LateAnswers late{proxy_, redis_, near(proxy_.url())};
+  late.begin([](Near& map) { map.set("a", 1); });
+  set("a", 2);
+  EXPECT_TRUE(becomes(late.end(), "a", 2));
+}
+
+TEST_P(CachedMapFaultsTest, ChangeThatIsAnsweredAfterALaterOneWasToldIsNotKept) {
+  auto other = near(server_.url());
+  LateAnswers late{proxy_, redis_, near(proxy_.url())};
+  late.begin([](Near& map) { map.set("a", 1); });
+  other.set("a", 2);
+  EXPECT_TRUE(becomes(late.end(), "a", 2));
+}
+
 // ---- what the server refuses ----
 
 TEST_P(CachedMapFaultsTest, UserWhoMayNotBeToldReadsAtTheServer) {

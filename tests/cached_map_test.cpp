@@ -477,12 +477,12 @@ TEST_P(CachedMapTest, OnChangeTellsKeyAndValuesInOrderAndAResyncForWhatNobodyTol
   EXPECT_THAT(heard.all(), ElementsAre("a: none -> 1", "a: 1 -> 2", "a: 2 -> none"));
   heard.forget();
   redis_.command("HSET", "m", "a", "9");
-  EXPECT_TRUE(eventually([&] { return !heard.all().empty(); }));
+  ASSERT_TRUE(eventually([&] { return !heard.all().empty(); }));
   EXPECT_EQ(heard.all()[0], "resync");
   await_rest();
   heard.forget();
   one.set("a", 3);
-  EXPECT_TRUE(eventually([&] { return !heard.all().empty(); }));
+  ASSERT_TRUE(eventually([&] { return !heard.all().empty(); }));
   EXPECT_THAT(heard.all(), ElementsAre("a: 9 -> 3"));
 }
 
@@ -492,7 +492,7 @@ TEST_P(CachedMapTest, OnChangeTellsAResyncAfterAGap) {
   auto watch = map.on_change(std::ref(heard));
   redis_.command("CLIENT", "KILL", "TYPE", "pubsub");
   redis_.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
-  EXPECT_TRUE(eventually([&] { return !heard.all().empty(); }));
+  ASSERT_TRUE(eventually([&] { return !heard.all().empty(); }));
   EXPECT_EQ(heard.all()[0], "resync");
 }
 

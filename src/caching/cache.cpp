@@ -1,11 +1,11 @@
 #include "caching/cache.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include <fmt/core.h>
 
+#include "caching/told_change.hpp"
 #include "core/companion_key.hpp"
 #include "core/describe.hpp"
 #include "scripts.hpp"
@@ -20,55 +20,6 @@ constexpr std::size_t largest_request = 256;
 constexpr std::string_view gap_text = " gap";
 
 Backoff fresh_pause() { return {milliseconds{10}, milliseconds{1000}}; }
-
-/// What src/lua/cached_map/change.lua tells.
-struct Told {
-  std::string_view writer;
-  std::uint64_t number = 0;
-  bool ends = false;
-  bool carried = false;
-  CacheChange change{};
-
-  /// None when the text is none of ours.
-  [[nodiscard]] static std::optional<Told> read(std::string_view text) {
-    auto const end = text.find('\n');
-    if (end == std::string_view::npos) return std::nullopt;
-    auto header = text.substr(0, end);
-    auto body = text.substr(end + 1);
-    auto const word = [&header] {
-      auto const space = header.find(' ');
-      auto const out = header.substr(0, space);
-      header.remove_prefix(space == std::string_view::npos ? header.size() : space + 1);
-      return out;
-    };
-    bool whole = true;
-    auto const number = [&whole](std::string_view digits) {
-      std::uint64_t out = 0;
-      auto const [rest, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), out);
-      whole = whole && fault == std::errc{} && rest == digits.data() + digits.size();
-      return out;
-    };
-    auto const take = [&](std::uint64_t size) {
-      whole = whole && size <= body.size();
-      if (!whole) return std::string_view{};
-      auto const out = body.substr(0, size);
-      body.remove_prefix(size);
-      return out;
-    };
-    Told out;
-    out.writer = word();
-    out.number = number(word());
-    out.ends = word() != "-1";
-    auto const field = number(word());
-    auto const before = word();
-    auto const now = word();
-    out.change.field = take(field);
-    out.carried = before != "+" && now != "+";
-    if (out.carried && before != "-") out.change.before = take(number(before));
-    if (out.carried && now != "-") out.change.now = take(number(now));
-    return whole && body.empty() ? std::optional{out} : std::nullopt;
-  }
-};
 
 }  // namespace
 
@@ -120,6 +71,7 @@ Cache::Cache(Core& core, std::string id, std::string name, CacheOptions options,
       serves_{options.when_disconnected == WhenDisconnected::serve_stale},
       decode_{std::move(decode)},
       table_{options.max_entries},
+      listeners_{events_},
       track_pause_{fresh_pause()} {}
 
 // -- threads that read ----------------------------------------------------------------------------
@@ -206,44 +158,6 @@ std::string Cache::refusal() const {
   return refusal_;
 }
 
-// -- listeners ------------------------------------------------------------------------------------
-
-std::uint64_t Cache::listen(CachedHash::Listener listener) {
-  std::lock_guard const guard{listeners_mutex_};
-  listeners_.push_back({++listened_, std::move(listener)});
-  return listened_;
-}
-
-void Cache::unlisten(std::uint64_t number, bool on_event_thread) noexcept {
-  std::unique_lock lock{listeners_mutex_};
-  if (!on_event_thread) no_call_.wait(lock, [this] { return !calling_; });
-  std::erase_if(listeners_, [&](Listening const& each) { return each.number == number; });
-}
-
-void Cache::tell_listeners(CacheChange const* change) {
-  std::vector<std::uint64_t> numbers;
-  {
-    std::lock_guard const guard{listeners_mutex_};
-    for (auto const& each : listeners_) numbers.push_back(each.number);
-    calling_ = !numbers.empty();
-  }
-  for (auto const number : numbers) {
-    CachedHash::Listener call;
-    {
-      std::lock_guard const guard{listeners_mutex_};
-      auto const found = std::find_if(listeners_.begin(), listeners_.end(),
-                                      [&](auto const& each) { return each.number == number; });
-      if (found != listeners_.end()) call = found->call;
-    }
-    if (call) events_.guarded([&] { call(change); });
-  }
-  {
-    std::lock_guard const guard{listeners_mutex_};
-    calling_ = false;
-  }
-  no_call_.notify_all();
-}
-
 // -- listening ------------------------------------------------------------------------------------
 
 void Cache::on_subscribed() {
@@ -299,7 +213,7 @@ void Cache::forget_all() {
     ++gap_;
     table_.clear();
   }
-  tell_listeners(nullptr);
+  listeners_.tell(nullptr);
 }
 
 void Cache::tell_gap() {
@@ -316,7 +230,7 @@ void Cache::on_message(std::string_view text) {
     if (text != id_ + std::string{gap_text}) forget_all();
     return;
   }
-  auto const told = Told::read(text);
+  auto const told = ToldChange::read(text);
   bool in_order = false;
   {
     std::lock_guard const guard{mutex_};
@@ -345,7 +259,7 @@ void Cache::on_message(std::string_view text) {
       if (at->second->sent) at->second->newer = {told->number, told->carried, value};
     }
   }
-  tell_listeners(told->carried ? &told->change : nullptr);
+  listeners_.tell(told->carried ? &told->change : nullptr);
 }
 
 Deadline Cache::on_time(Deadline now) {
@@ -382,7 +296,7 @@ void Cache::take_tracking(std::uint64_t invalidations, ReplyView const* reply) {
   track_again_ = {};
   track_pause_ = fresh_pause();
   if (is_told()) return;
-  tell_listeners(nullptr);  // who waits to be told hears nothing of before
+  listeners_.tell(nullptr);  // who waits to be told hears nothing of before
   {
     std::lock_guard const guard{mutex_};
     last_change_ = (*reply)[1].as<std::optional<std::uint64_t>>().value_or(0);

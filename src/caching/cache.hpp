@@ -14,6 +14,7 @@
 
 #include <tandem/core/cached_hash.hpp>
 
+#include "caching/change_listeners.hpp"
 #include "caching/entry_table.hpp"
 #include "core/core.hpp"
 
@@ -93,8 +94,7 @@ class Cache : public std::enable_shared_from_this<Cache> {
   [[nodiscard]] bool await_told(Deadline deadline);
   [[nodiscard]] std::string refusal() const;
 
-  [[nodiscard]] std::uint64_t listen(CachedHash::Listener listener);
-  void unlisten(std::uint64_t number, bool on_event_thread) noexcept;
+  [[nodiscard]] ChangeListeners& listeners() noexcept { return listeners_; }
 
   [[nodiscard]] std::string const& id() const noexcept { return id_; }
 
@@ -110,10 +110,6 @@ class Cache : public std::enable_shared_from_this<Cache> {
 
  private:
   struct Change;
-  struct Listening {
-    std::uint64_t number;
-    CachedHash::Listener call;
-  };
   using Fills = std::multimap<std::string, FillPtr, std::less<>>;
 
   [[nodiscard]] FillPtr ask(std::string_view field, bool anew);
@@ -133,7 +129,6 @@ class Cache : public std::enable_shared_from_this<Cache> {
   void somebody_else_changed_it();
   void forget_all();
   void tell_gap();
-  void tell_listeners(CacheChange const* change);
   void put(std::string_view field, std::optional<std::string_view> bytes, std::uint64_t change,
            std::int64_t good_until);
   [[nodiscard]] CachedHash::Value decoded(std::string_view field,
@@ -167,11 +162,7 @@ class Cache : public std::enable_shared_from_this<Cache> {
   bool owes_gap_ = false;          // a change by somebody else may have gone unnoticed by all
   std::string refusal_{};
 
-  std::mutex listeners_mutex_{};
-  std::condition_variable no_call_{};
-  std::vector<Listening> listeners_{};
-  std::uint64_t listened_ = 0;
-  bool calling_ = false;
+  ChangeListeners listeners_;
 
   // The event thread's own.
   bool subscribed_ = false;

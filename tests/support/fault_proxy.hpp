@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -72,6 +73,12 @@ class FaultProxy {
   void trickle(std::size_t size) { trickle_ = size; }
   /// From now on each reply comes so much later.
   void delay(std::chrono::milliseconds by) { delay_ = by; }
+  /// The same, for connections only by which a command of that name was asked.
+  void delay_where_asked(std::string const& command, std::chrono::milliseconds by) {
+    std::lock_guard const guard{mutex_};
+    delayed_command_ = command;
+    delay_where_asked_ = by;
+  }
   /// From now on new connections are closed as soon as they are made; those that stand are left
   /// alone.
   void refuse(bool on) { refusing_ = on; }
@@ -105,6 +112,7 @@ class FaultProxy {
     RespCommands said{};
     std::deque<Held> to_client{};
     std::optional<Fault> fault{};  // met by a command that has gone to the server
+    std::set<std::string> asked{};
     bool heard = true;
     bool over = false;
   };
@@ -182,6 +190,7 @@ class FaultProxy {
   }
 
   void pass_on(Pair& pair, RespCommand const& command) {
+    pair.asked.insert(command.name());
     auto const fault = take_fault(command.name());
     if (fault == Fault::cut_before_request) {
       pair.over = true;
@@ -230,13 +239,18 @@ class FaultProxy {
   }
 
   void hold(Pair& pair, std::string const& bytes) {
-    auto due = Clock::now() + delay_.load();
+    auto due = Clock::now() + delay_.load() + delay_where_asked(pair);
     auto const size = trickle_.load() == 0 ? bytes.size() : trickle_.load();
     if (trickle_ != 0 && !pair.to_client.empty()) due = std::max(due, pair.to_client.back().due);
     for (std::size_t at = 0; at < bytes.size(); at += size) {
       pair.to_client.push_back({due, bytes.substr(at, size)});
       due += std::chrono::milliseconds{1};
     }
+  }
+
+  std::chrono::milliseconds delay_where_asked(Pair const& pair) {
+    std::lock_guard const guard{mutex_};
+    return pair.asked.contains(delayed_command_) ? delay_where_asked_ : std::chrono::milliseconds{};
   }
 
   void deliver(Pair& pair) {
@@ -253,6 +267,8 @@ class FaultProxy {
   std::mutex mutex_{};
   std::map<std::string, std::deque<Fault>> faults_{};  // guarded by mutex_
   std::vector<Delayed> delayed_{};                     // guarded by mutex_
+  std::string delayed_command_{};                      // guarded by mutex_
+  std::chrono::milliseconds delay_where_asked_{};      // guarded by mutex_
   std::atomic<std::size_t> trickle_ = 0;
   std::atomic<std::chrono::milliseconds> delay_{};
   std::atomic<bool> refusing_ = false;
