@@ -486,6 +486,21 @@ TEST_P(CachedMapTest, OnChangeTellsKeyAndValuesInOrderAndAResyncForWhatNobodyTol
   EXPECT_THAT(heard.all(), ElementsAre("a: 9 -> 3"));
 }
 
+TEST_P(CachedMapTest, MessageWhoseNumberIsNotTheNextOneIsNotBelieved) {
+  redis_.command("HSET", "m", "a", "1");
+  auto map = near();
+  EXPECT_EQ(map.get("a"), 1);
+  Heard heard;
+  auto const watch = map.on_change(std::ref(heard));
+  redis_.command("PUBLISH", "tandem:{m}:changes", "x 70 -1 1 1 1\na19");
+  ASSERT_TRUE(eventually([&] { return !heard.all().empty(); }));
+  EXPECT_THAT(heard.all(), ElementsAre("resync"));
+  EXPECT_EQ(map.get("a"), 1);
+  redis_.command("PUBLISH", "tandem:{m}:changes", "x 71 -1 1 1 1\na19");
+  ASSERT_TRUE(eventually([&] { return heard.all().size() == 2; }));
+  EXPECT_EQ(heard.all()[1], "a: 1 -> 9");
+}
+
 TEST_P(CachedMapTest, OnChangeTellsAResyncAfterAGap) {
   auto map = near();
   Heard heard;
