@@ -279,6 +279,7 @@ TEST_P(CachedMapTest, EntryWithAnEndIsNotReadBehindIt) {
   map.set("long", 1, {.ttl = 1h});
   EXPECT_EQ(map.get("long"), 1);
   EXPECT_EQ(other.get("long"), 1);
+  EXPECT_EQ(other.get("short"), std::nullopt) << "which it keeps, and is told of";
   map.set("short", 1, {.ttl = 50ms});
   (void)map.get("short");
   (void)other.get("short");
@@ -406,6 +407,11 @@ TEST_P(CachedMapTest, CountOfChangesThatIsSetBackOrDeletedConfusesNobody) {
   redis_.command("HSET", "m", "a", "5");
   EXPECT_TRUE(becomes(one, "a", 5));
   EXPECT_TRUE(becomes(other, "a", 5));
+  redis_.command("EVAL", "redis.call('SET', KEYS[2], 7) redis.call('HSET', KEYS[1], 'a', 51)", 2,
+                 "m",
+                 "{m}:changes");  // as if it would be told
+  EXPECT_TRUE(becomes(one, "a", 51));
+  EXPECT_TRUE(becomes(other, "a", 51));
   redis_.command("SET", "{m}:changes", "1000");
   one.set("a", 6);
   EXPECT_TRUE(becomes(other, "a", 6));
