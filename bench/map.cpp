@@ -115,13 +115,18 @@ void measure_beside_others(Report& report, tandem::testing::RedisServer const& s
   }
 }
 
-void measure_among_processes(Report& report, std::string const& socket) {
+void measure_among_processes(Report& report, tandem::testing::RedisServer const& server) {
+  auto const socket = server.socket_path();
   auto const& plan = report.plan;
   table::print_mixed_head(plan);
   for (int const processes : plan.mixed)
     note(report, report.mixed, measure_mixed(socket, processes, plan));
   table::print_news_head();
-  note(report, report.news, measure_news(socket, plan));
+  {
+    bench::OneCore const pinned{server.pid()};
+    note(report, report.news, measure_news(socket, one_core, plan));
+  }
+  note(report, report.news, measure_news(socket, "any cores", plan));
 }
 
 }  // namespace
@@ -147,7 +152,7 @@ int main(int argc, char** argv) try {
 
   measure_within_the_process(report, server);
   measure_beside_others(report, server);
-  measure_among_processes(report, socket);
+  measure_among_processes(report, server);
 
   bench::print_missed(report.verdicts);
   if (json) report.json().save(*json);

@@ -43,8 +43,9 @@ class LocalReads {
                std::shared_lock const lock{mutex_};
                return plain_.find(field)->second;
              })},
-            {names::cached_map,
-             over_and_over([this](auto const& field) { return *cached_.get(field); })},
+            {names::cached_map, over_and_over([this](auto const& field) {
+               return present(cached_.get(field), field);
+             })},
         } {
     std::shuffle(fields_.begin(), fields_.end(), std::minstd_rand{1});  // not as memory has them
     (void)cached_.get_many(fields_);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -35,10 +37,12 @@ namespace names {
 inline constexpr auto told = "CachedMap::set";
 inline constexpr auto foreign = "HSET";
 inline constexpr auto polled = "HSET, polled by HGET";
+inline constexpr auto bare_told = "HSET and PUBLISH";
 }  // namespace names
 
 /// How long it takes until a change by one process is what another one reads.
 struct News {
+  std::string place;
   std::string contender;
   double round_trip = 0;        ///< microseconds, p50 of HGET by hiredis in the same turns
   std::vector<double> since{};  ///< microseconds since each change was sent
@@ -65,6 +69,8 @@ class NewsWorker {
     bool const by_cache = how == names::told || (how == names::foreign && role_ == reads);
     if (by_cache) {
       library_ = std::make_unique<FromCache>(task);
+    } else if (how == names::bare_told) {
+      library_ = std::make_unique<BareTold>(task);
     } else {
       library_ = std::make_unique<BareMap>(task);
     }
@@ -103,6 +109,37 @@ class NewsWorker {
     Cached map_;
   };
 
+  /// The least that who reads from memory has to be told, by hiredis alone.
+  class BareTold final : public Library {
+   public:
+    explicit BareTold(Task const& task)
+        : map_{task.map},
+          mouth_{Bare::over_unix(task.socket)},
+          ears_{Bare::over_unix(task.socket)} {
+      ears_.command("SUBSCRIBE", map_);
+      // As long as the process.
+      std::thread{[this] {
+        for (;;) last_ = std::strtoll(ears_.next()->element[2]->str, nullptr, 10);
+      }}.detach();
+    }
+    [[nodiscard]] std::string text() const override { return "SUBSCRIBE by hiredis"; }
+    std::int64_t get(int /*caller*/, std::string const& /*field*/) override { return last_; }
+    void set(int /*caller*/, std::string const& field, std::int64_t value) override {
+      auto const text = std::to_string(value);
+      mouth_.append("HSET", map_, field, text);
+      mouth_.append("PUBLISH", map_, text);
+      mouth_.next();
+      mouth_.next();
+    }
+    void update(int /*caller*/, std::string const& /*field*/) override {}
+
+   private:
+    std::string map_;
+    Bare mouth_;
+    Bare ears_;
+    std::atomic<std::int64_t> last_ = 0;
+  };
+
   static constexpr std::int64_t rest = 1'000'000;    // between two changes, and some
   static constexpr std::int64_t grace = 20'000'000;  // in which the last is still seen
 
@@ -114,7 +151,10 @@ class NewsWorker {
     for (std::int64_t now = 0; now < end + grace;) {
       auto const value = library_->get(0, field_);
       now = workers::now();
-      if (value == last) continue;
+      if (value == last) {
+        std::this_thread::yield();
+        continue;
+      }
       values.push_back(value);
       seen.push_back(now - begin);
       last = value;
@@ -129,7 +169,7 @@ class NewsWorker {
     std::vector<std::int64_t> returned;
     // Not in step with anybody's clock.
     for (auto next = begin + rest; next < end; next += rest + next % (rest / 3)) {
-      workers::sleep_until(next);
+      while (workers::now() < next) std::this_thread::yield();
       auto const before = workers::now();
       library_->set(0, field_, ++value_);
       auto const after = workers::now();
@@ -208,9 +248,10 @@ class NewsTeam {
 };
 
 /// All ways, in the same turns, and a bare round trip in these, too.
-inline std::vector<News> measure_news(std::string const& socket, Plan const& plan) {
+inline std::vector<News> measure_news(std::string const& socket, std::string const& place,
+                                      Plan const& plan) {
   std::vector<std::unique_ptr<NewsTeam>> teams;
-  for (auto const* const how : {names::told, names::foreign, names::polled})
+  for (auto const* const how : {names::told, names::foreign, names::polled, names::bare_told})
     teams.push_back(std::make_unique<NewsTeam>(how, socket));
   Team bare{Candidate{names::bare, {own_program(), "--work", names::bare}}, socket, {1}};
   std::vector<News> out(teams.size());
@@ -229,6 +270,7 @@ inline std::vector<News> measure_news(std::string const& socket, Plan const& pla
   });
   for (std::size_t i = 0; i < teams.size(); ++i) {
     auto& cell = out[i];
+    cell.place = place;
     cell.contender = teams[i]->name();
     cell.round_trip = median(round_trips);
     cell.p50 = median(cell.since);

@@ -35,6 +35,7 @@ struct Report : Run<Plan, Entrants> {
  private:
   /// A point of a distribution: so many of a contender's changes were read by then.
   struct Point {
+    std::string place;
     std::string contender;
     double part;
     double since;
@@ -45,7 +46,7 @@ struct Report : Run<Plan, Entrants> {
     for (auto const& cell : news) {
       for (int percent = 0; percent < 100; ++percent) {
         auto const part = percent / 100.;
-        out.push_back({cell.contender, part, quantile(cell.since, part)});
+        out.push_back({cell.place, cell.contender, part, quantile(cell.since, part)});
       }
     }
     return out;
@@ -82,6 +83,7 @@ struct Report : Run<Plan, Entrants> {
     out.field("hits", cell.hits);
   }
   static void add(Json& out, News const& cell) {
+    out.field("place", cell.place);
     out.field("contender", cell.contender);
     out.field("round_trip_us", cell.round_trip);
     out.field("p50_us", cell.p50);
@@ -92,6 +94,7 @@ struct Report : Run<Plan, Entrants> {
     out.field("unseen", cell.unseen);
   }
   static void add(Json& out, Point const& point) {
+    out.field("place", point.place);
     out.field("contender", point.contender);
     out.field("part", point.part);
     out.field("since_us", point.since);

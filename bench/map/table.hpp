@@ -88,12 +88,13 @@ inline void print_news_head() {
 }
 
 inline void print(std::vector<News> const& group) {
+  if (group.empty()) return;
+  fmt::print("{}; a bare round trip: {:.1f} us\n", group.front().place, group.front().round_trip);
   for (auto const& cell : group) {
     fmt::print("  {:<26} {:>9.1f} {:>9.1f} {:>12.2f} {:>9.1f} {:>9} {:>7}\n", cell.contender,
                cell.p50, cell.p99, cell.round_trips(), cell.returned_p50, cell.since.size(),
                cell.unseen);
   }
-  if (!group.empty()) fmt::print("  a bare round trip: {:.1f} us\n", group.front().round_trip);
 }
 
 }  // namespace table

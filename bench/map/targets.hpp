@@ -75,10 +75,10 @@ inline std::vector<Verdict> of(std::vector<Mixed> const& cells) {
 inline std::vector<Verdict> of(std::vector<News> const& cells) {
   std::vector<Verdict> out;
   for (auto const& cell : cells) {
-    if (cell.contender == names::polled) continue;
+    if (cell.contender != names::told && cell.contender != names::foreign) continue;
     out.push_back(
         {fmt::format("p50 until another process reads it in round trips, {}", cell.contender),
-         "processes", 2, cell.round_trips(), 2});
+         cell.place, 2, cell.round_trips(), 2});
   }
   return out;
 }
