@@ -169,7 +169,7 @@ class NewsWorker {
     std::vector<std::int64_t> returned;
     // Not in step with anybody's clock.
     for (auto next = begin + rest; next < end; next += rest + next % (rest / 3)) {
-      while (workers::now() < next) std::this_thread::yield();
+      workers::sleep_until(next);
       auto const before = workers::now();
       library_->set(0, field_, ++value_);
       auto const after = workers::now();

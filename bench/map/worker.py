@@ -57,7 +57,9 @@ def use(operation, number, callers, begin, end):
 
 
 def run(operation, callers, begin, end):
-    results, cpu = workers.at_once(lambda number: use(operation, number, callers, begin, end), callers)
+    results, cpu = workers.at_once(
+        lambda number: use(operation, number, callers, begin, end), callers
+    )
     took = [each for own, _ in results for each in own]
     in_window = sum(count for _, count in results)
     return {"in_window": in_window, "took_ns": took, "cpu_us": cpu}
