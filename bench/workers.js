@@ -34,8 +34,8 @@ function used() {
   return usage.userCPUTime + usage.systemCPUTime;
 }
 
-// Hears line after line, until there are no more: the verb, and what is behind it, as numbers and as
-// words.
+// Hears line after line, until there are no more: the verb, and what is behind it, as numbers and
+// as words.
 async function listen(hear) {
   for await (const line of readline.createInterface({input: process.stdin})) {
     const [verb, ...words] = line.split(' ');

@@ -20,15 +20,17 @@ class Asked {
   [[nodiscard]] static Asked so_far(Bare& server) {
     auto const info = server.command("INFO", "commandstats");
     std::string_view const text{info->str, info->len};
-    return {calls(text, "hget") - calls(text, "hexists")};
+    return Asked{calls(text, "hget") - calls(text, "hexists")};
   }
 
   [[nodiscard]] std::int64_t entries() const noexcept { return entries_; }
 
-  friend Asked operator-(Asked after, Asked before) { return {after.entries_ - before.entries_}; }
+  friend Asked operator-(Asked after, Asked before) {
+    return Asked{after.entries_ - before.entries_};
+  }
 
  private:
-  Asked(std::int64_t entries) : entries_{entries} {}
+  explicit Asked(std::int64_t entries) : entries_{entries} {}
 
   // cmdstat_hget:calls=1000,usec=...
   static std::int64_t calls(std::string_view text, std::string const& command) {

@@ -53,7 +53,7 @@ inline Entrants entrants(std::string const& programs, std::string const& node_mo
               own(names::bare),
               own(names::ours),
               own(names::cached),
-              // Debian's: its python3-redis is not seen by a python3 that somebody has put before it.
+              // Debian's: what it has is not seen by a python3 that somebody has put before it.
               {names::redis_py, {"/usr/bin/python3", programs + "/worker.py"}},
               {names::ioredis, {"node", programs + "/worker.js", node_modules}},
 #ifdef TANDEM_BENCH_REDIS_PLUS_PLUS

@@ -12,8 +12,8 @@
 
 namespace bench::map {
 
-/// HGET and HSET by hiredis alone, over a connection for each caller: the limit of any map that asks
-/// the server. An update watches the map and reads in one write, and stores in a transaction in
+/// HGET and HSET by hiredis alone, over a connection for each caller: the limit of any map that
+/// asks the server. An update watches the map and reads in one write, and stores in a transaction in
 /// another one.
 class BareMap final : public Library {
  public:
