@@ -134,14 +134,12 @@ def plot(path, title, cells, lines, looks, ticks=(1,)):
     a cell, line style). `looks`: (color, marker, width) of each contender. `ticks`: within each
     decade.
     """
-    # Text stays text, and the same figures give the same file.
-    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "tandem", "font.size": 9})
     callers = distinct(cell["callers"] for cell in cells)
     counts = {}
     for cell in cells:
         counts.setdefault(cell["place"], set()).add(cell["callers"])
     places = [place for place in counts if len(counts[place]) > 1]
-    figure, panels = plt.subplots(1, len(places), figsize=(12, 3.6), sharey=True)
+    figure, panels = side_by_side(len(places))
     for panel, place in zip(panels, places):
         for contender in distinct(cell["contender"] for cell in cells):
             color, marker, width = looks[contender]
@@ -172,6 +170,18 @@ def plot(path, title, cells, lines, looks, ticks=(1,)):
         panel.yaxis.set_minor_locator(NullLocator())
         panel.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
         panel.grid(True, which="major", color="#dddddd", linewidth=0.6)
+    finish(figure, panels, path, title)
+
+
+def side_by_side(count):
+    """A figure of so many panels that have the same upright axis."""
+    # Text stays text, and the same figures give the same file.
+    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "tandem", "font.size": 9})
+    return plt.subplots(1, count, figsize=(12, 3.6), sharey=True)
+
+
+def finish(figure, panels, path, title):
+    """Names the lines of the first panel below all of them, and writes the file."""
     figure.suptitle(title, fontsize=11)
     names = panels[0].get_legend_handles_labels()
     lines_of_names = math.ceil(len(names[1]) / 8)

@@ -34,11 +34,12 @@ function used() {
   return usage.userCPUTime + usage.systemCPUTime;
 }
 
-// Hears line after line, until there are no more: the verb, and the numbers behind it.
+// Hears line after line, until there are no more: the verb, and what is behind it, as numbers and
+// as words.
 async function listen(hear) {
   for await (const line of readline.createInterface({input: process.stdin})) {
-    const [verb, ...numbers] = line.split(' ');
-    await hear(verb, numbers.map(Number));
+    const [verb, ...words] = line.split(' ');
+    await hear(verb, words.map(Number), words);
   }
   process.exit(0);
 }
