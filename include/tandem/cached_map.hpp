@@ -153,7 +153,7 @@ class CachedMap {
       return std::string{std::string_view{Codec<V>::encode(*value)}};
     };
     for (auto [before, bytes] = first_look(field);;) {
-      std::optional<V> const after = change(std::move(before));
+      std::optional<V> const after = change(std::exchange(before, std::nullopt));
       auto const desired = encode(after);
       bool const changes_nothing = desired == bytes;
       detail::CachedHash::Outcome outcome{.done = true};
@@ -173,7 +173,6 @@ class CachedMap {
       }
       cache_->refuse_if_over(deadline, field);
       bytes = std::move(outcome.before);
-      before.reset();
       if (bytes) before.emplace(decoded(field, *bytes));
     }
   }
