@@ -70,7 +70,7 @@ struct BufferedCounterOptions {
 ///          string `{name}:flushed:<id>` for each object that added: the number of its last flush;
 ///          expires after twice `resend_for` without one.
 ///          Stored layout since 0.1; changing it breaks running processes of older versions.
-///          With `survive_crash` a file /dev/shm/tandem.<uid>.<hash>, which only its user may read;
+///          With `survive_crash` a file `/dev/shm/tandem.<uid>.<hash>`, which only its user may read;
 ///          it goes with the last object when nothing is pending.
 /// Units:   from -2^63 to 2^63 - 1, what is pending included.
 /// Cost:    add: some nanoseconds, no command, no allocation but a thread's first. Then 1 command

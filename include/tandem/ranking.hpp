@@ -61,6 +61,7 @@ class Ranking {
                 "tandem::Codec<T>, see <tandem/core/codec.hpp>");
 
  public:
+  /// Where a member stands.
   struct Place {
     std::size_t rank;
     T member;

@@ -16,6 +16,7 @@
 
 namespace tandem {
 
+/// How long a list may be, and what happens when it is full.
 struct SharedListOptions {
   /// So many elements it has at most. From 1 to 4,294,967,295.
   std::size_t most = 1000;

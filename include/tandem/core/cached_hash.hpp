@@ -23,6 +23,7 @@ enum class WhenDisconnected {
   serve_stale    ///< goes on with what it has, up to its max_age, and reads the rest at the server
 };
 
+/// What a CachedMap keeps, and for how long.
 struct CacheOptions {
   /// From 1 to 100 million. Memory for 8 to 16 bytes each is taken at once.
   std::size_t max_entries = 10'000;
