@@ -19,13 +19,13 @@
 #include <tandem/testing/redis_server.hpp>
 
 #include "arguments.hpp"
-#include "client/delay.hpp"
 #include "client/entrants.hpp"
 #include "client/measure.hpp"
 #include "client/report.hpp"
 #include "client/table.hpp"
 #include "client/targets.hpp"
 #include "client/transport.hpp"
+#include "delay.hpp"
 #include "machine.hpp"
 #include "one_core.hpp"
 #include "server_version.hpp"

@@ -27,6 +27,7 @@
 #include <tandem/testing/redis_server.hpp>
 
 #include "arguments.hpp"
+#include "delay.hpp"
 #include "machine.hpp"
 #include "map/entrants.hpp"
 #include "map/local.hpp"
@@ -40,6 +41,7 @@
 #include "map/worker.hpp"
 #include "one_core.hpp"
 #include "server_version.hpp"
+#include "support/scratch_folder.hpp"
 #include "verdict.hpp"
 #include "workers.hpp"
 
@@ -115,7 +117,8 @@ void measure_beside_others(Report& report, tandem::testing::RedisServer const& s
   }
 }
 
-void measure_among_processes(Report& report, tandem::testing::RedisServer const& server) {
+void measure_among_processes(Report& report, tandem::testing::RedisServer const& server,
+                             std::string const& far_socket) {
   auto const socket = server.socket_path();
   auto const& plan = report.plan;
   table::print_mixed_head(plan);
@@ -127,6 +130,7 @@ void measure_among_processes(Report& report, tandem::testing::RedisServer const&
     note(report, report.news, measure_news(socket, one_core, plan));
   }
   note(report, report.news, measure_news(socket, "any cores", plan));
+  note(report, report.news, measure_news(far_socket, far_away, plan));
 }
 
 }  // namespace
@@ -143,6 +147,9 @@ int main(int argc, char** argv) try {
 
   tandem::testing::RedisServer const server;
   auto const socket = server.socket_path();
+  tandem::support::ScratchFolder const folder;
+  auto const far_socket = folder.path("far.sock");
+  bench::Delay const network{socket, std::chrono::milliseconds{1}, far_socket};
   Report report{
       {.machine = bench::Machine::now(),
        .server = bench::server_version(server.url()),
@@ -152,7 +159,7 @@ int main(int argc, char** argv) try {
 
   measure_within_the_process(report, server);
   measure_beside_others(report, server);
-  measure_among_processes(report, server);
+  measure_among_processes(report, server, far_socket);
 
   bench::print_missed(report.verdicts);
   if (json) report.json().save(*json);

@@ -40,6 +40,9 @@ inline constexpr auto polled = "HSET, polled by HGET";
 inline constexpr auto bare_told = "HSET and PUBLISH";
 }  // namespace names
 
+/// A place: behind a network that is slower than the machine.
+inline constexpr auto far_away = "1 ms each way";
+
 /// How long it takes until a change by one process is what another one reads.
 struct News {
   std::string place;

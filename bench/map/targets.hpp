@@ -77,7 +77,7 @@ inline std::vector<Verdict> of(std::vector<News> const& cells) {
   for (auto const& cell : cells) {
     if (cell.contender != names::told && cell.contender != names::foreign) continue;
     // On several cores that says more of where the kernel puts four that wait for each other.
-    if (cell.place != one_core) continue;
+    if (cell.place != one_core && cell.place != far_away) continue;
     out.push_back(
         {fmt::format("p50 until another process reads it in round trips, {}", cell.contender),
          cell.place, 2, cell.round_trips(), 2});

@@ -23,8 +23,8 @@
 
 namespace bench {
 
-/// A network between clients and a server in which every byte takes so long each way, on a port of
-/// 127.0.0.1.
+/// A network between clients and a server in which every byte takes so long each way: on a port of
+/// 127.0.0.1, or on a Unix socket of the path that is given.
 ///
 /// It is a process of its own: neither its time nor its system calls are those of who measures.
 /// Make it before any thread. What reaches it at the same time goes on at the same time; the order
@@ -35,8 +35,8 @@ class Delay {
  public:
   using Clock = std::chrono::steady_clock;
 
-  Delay(std::string upstream, std::chrono::microseconds each_way)
-      : upstream_{std::move(upstream)}, each_way_{each_way} {
+  Delay(std::string upstream, std::chrono::microseconds each_way, std::string const& path = {})
+      : upstream_{std::move(upstream)}, each_way_{each_way}, listener_{listen(path)} {
     pid_ = tandem::support::required(::fork(), "fork");
     if (pid_ == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -66,6 +66,11 @@ class Delay {
     Socket own;
     Socket other;
   };
+
+  static std::pair<tandem::support::Descriptor, std::uint16_t> listen(std::string const& path) {
+    if (path.empty()) return tandem::support::listen_on_tcp();
+    return {tandem::support::listen_on_unix(path), std::uint16_t{0}};
+  }
 
   [[noreturn]] void serve() {
     watch(listener_.first.get());
@@ -143,8 +148,7 @@ class Delay {
 
   std::string upstream_;
   std::chrono::microseconds each_way_;
-  std::pair<tandem::support::Descriptor, std::uint16_t> listener_ =
-      tandem::support::listen_on_tcp();
+  std::pair<tandem::support::Descriptor, std::uint16_t> listener_;
   tandem::support::Descriptor epoll_{
       tandem::support::required(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")};
   std::map<int, End> ends_{};
