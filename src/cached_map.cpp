@@ -20,6 +20,8 @@ namespace {
 
 // Of more bytes it is only told that they are others now: who keeps them asks again.
 constexpr std::size_t most_that_is_told = 64 * 1024;
+// For so long the first change waits for the connection that tells.
+constexpr std::chrono::milliseconds first_patience{200};
 
 CacheOptions checked(CacheOptions options) {
   if (options.max_entries < 1 || options.max_entries > 100'000'000) {
@@ -52,15 +54,25 @@ class OwnCache {
  public:
   OwnCache(Core& core, std::string const& name, CacheOptions const& options,
            CachedHash::Decode const& decode)
-      : agent_{core.service<CacheAgent>()}, cache_{agent_.make(core, name, options, decode)} {}
+      : core_{core},
+        agent_{core.service<CacheAgent>()},
+        cache_{agent_.make(core, name, options, decode)} {}
   OwnCache(OwnCache const&) = delete;
   OwnCache& operator=(OwnCache const&) = delete;
-  ~OwnCache() { agent_.forget(cache_); }
+  ~OwnCache() {
+    agent_.forget(cache_);
+    try {
+      if (cache_->take_owed_gap()) core_.post(cache_->gap_notice());
+    } catch (std::exception const&) {
+      // Their max_age is the bound.
+    }
+  }
 
   [[nodiscard]] Cache& cache() const noexcept { return *cache_; }
   void start() const { agent_.start(cache_); }
 
  private:
+  Core& core_;
   CacheAgent& agent_;
   std::shared_ptr<Cache> const cache_;
 };
@@ -152,11 +164,15 @@ CachedHash::Outcome CachedHash::change(std::string_view field, Wish const& wish,
                                 wish.desired.value_or(""),
                                 most_that_is_told};
   auto& core = hash_.client().core();
-  if (!core.events().is_own_thread() && cache.is_told()) {
+  kept.start();
+  bool const can_wait = !core.events().is_own_thread();
+  // Who is told sees what follows its change, and the others need not forget everything for it.
+  if (can_wait && !cache.has_been_told())
+    (void)cache.await_told(std::min(deadline, std::chrono::steady_clock::now() + first_patience));
+  if (can_wait && cache.is_told()) {
     if (auto outcome = cache.change(arguments, wish.desired, deadline))
       return {outcome->done, std::move(outcome->before), outcome->had};
   }
-  kept.start();
   std::string const ends = companion_key(hash_.name(), "ends");
   std::string_view const keys[] = {hash_.name(), ends, cache.changes()};
   Cache::Outcome outcome{core.run(scripts::cached_map_change, keys, arguments, deadline)};

@@ -113,7 +113,8 @@ class CachedMap {
     return get_all_of(keys);
   }
 
-  // -- changing; each 1 round trip, a script
+  // -- changing; each 1 round trip, a script. The first waits, 200 ms at most, until this process is
+  //    told of changes
 
   /// Stores the entry, whether or not there was one.
   void set(detail::Passed<K> key, detail::Passed<V> value, EntryOptions options = {}) {

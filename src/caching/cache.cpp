@@ -150,7 +150,8 @@ void Cache::note_made_elsewhere(std::string_view field, std::optional<std::strin
 
 bool Cache::await_told(Deadline deadline) {
   std::unique_lock lock{mutex_};
-  return changed_.wait_until(lock, deadline, [this] { return is_told(); });
+  changed_.wait_until(lock, deadline, [this] { return is_told() || !refusal_.empty(); });
+  return is_told();
 }
 
 std::string Cache::refusal() const {
@@ -169,8 +170,11 @@ void Cache::on_subscribed() {
 }
 
 void Cache::on_refused(ServerError const& error) {
-  std::lock_guard const guard{mutex_};
-  refusal_ = error.what();
+  {
+    std::lock_guard const guard{mutex_};
+    refusal_ = error.what();
+  }
+  changed_.notify_all();
 }
 
 void Cache::on_disconnected() {
@@ -216,10 +220,19 @@ void Cache::forget_all() {
   listeners_.tell(nullptr);
 }
 
+CommandBuffer Cache::gap_notice() const {
+  CommandBuffer out;
+  out.add(std::initializer_list<Argument>{"PUBLISH", channel_, id_ + std::string{gap_text}});
+  return out;
+}
+
+bool Cache::take_owed_gap() {
+  std::lock_guard const guard{mutex_};
+  return std::exchange(owes_gap_, false);
+}
+
 void Cache::tell_gap() {
-  CommandBuffer command;
-  command.add(std::initializer_list<Argument>{"PUBLISH", channel_, id_ + std::string{gap_text}});
-  if (events_.send(command, nullptr)) return;
+  if (events_.send(gap_notice(), nullptr)) return;
   std::lock_guard const guard{mutex_};
   owes_gap_ = true;
 }
@@ -264,12 +277,7 @@ void Cache::on_message(std::string_view text) {
 
 Deadline Cache::on_time(Deadline now) {
   if (subscribed_ && !tracked_ && !asks_to_track_ && now >= track_again_) begin_to_track(now);
-  bool owes = false;
-  if (is_told()) {
-    std::lock_guard const guard{mutex_};
-    owes = std::exchange(owes_gap_, false);
-  }
-  if (owes) tell_gap();
+  if (is_told() && take_owed_gap()) tell_gap();
   send_fills();
   send_changes();
   return subscribed_ && !tracked_ && !asks_to_track_ ? track_again_ : Deadline::max();

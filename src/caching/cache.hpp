@@ -91,12 +91,17 @@ class Cache : public std::enable_shared_from_this<Cache> {
   void note_made_elsewhere(std::string_view field, std::optional<std::string_view> desired,
                            Outcome const& outcome);
 
+  /// Whether changes are told by then. False as soon as the server refuses to.
   [[nodiscard]] bool await_told(Deadline deadline);
   [[nodiscard]] std::string refusal() const;
 
   [[nodiscard]] ChangeListeners& listeners() noexcept { return listeners_; }
 
   [[nodiscard]] std::string const& id() const noexcept { return id_; }
+
+  /// Whether others still have to be told that a change may have gone unnoticed; once.
+  [[nodiscard]] bool take_owed_gap();
+  [[nodiscard]] CommandBuffer gap_notice() const;
 
   // -- what the event connection says
 
