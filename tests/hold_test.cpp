@@ -24,6 +24,7 @@
 
 #include "conformance/lease.hpp"
 #include "support/lock_scene.hpp"
+#include "support/sanitized.hpp"
 #include "support/stall_watch.hpp"
 #include "support/threads.hpp"
 
@@ -332,8 +333,11 @@ std::vector<Hold> hold_many(Client const& client, int count, std::chrono::millis
   return out;
 }
 
+// A sanitizer has the same machine do several times the work in the time of a lease.
+constexpr int many = support::is_sanitized ? 2'500 : 10'000;
+
 TEST_P(HoldTest, ThousandsOfHoldsOfOneClientAreAllRenewedInBatches) {
-  auto const holds = hold_many(scene_.client(), 10'000, 6s);
+  auto const holds = hold_many(scene_.client(), many, 6s);
   auto const first = steady_clock::now();
   auto const calls = [&] {
     auto const info = scene_.redis("INFO", "stats").as<std::string>();
@@ -351,7 +355,7 @@ TEST_P(HoldTest, ThousandsOfHoldsOfOneClientAreAllRenewedInBatches) {
   }));
   for (auto const& hold : holds) ASSERT_TRUE(hold.held());
   auto const renewals = scene_.count().scripts - scripts;
-  EXPECT_GE(renewals, 10'000);
+  EXPECT_GE(renewals, many);
   std::printf("%lld renewals in %lld reads of the server\n", renewals, calls() - reads);
   EXPECT_LT(calls() - reads, renewals / 20) << "they leave together";
 }

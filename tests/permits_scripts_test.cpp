@@ -361,5 +361,21 @@ TEST_F(PermitsScriptsTest, CommitsLeaveNothingBehindAfterTheRelease) {
               UnorderedElementsAre("fence"));
 }
 
+TEST_F(PermitsScriptsTest, HigherLimitLetsThoseInWhoWaitAndALowerOneNobodyOut) {
+  auto const next = "b/2s/1/1/place/host/";
+  EXPECT_TRUE(acquire(reader_a_, {.limit = 1}).held);
+  EXPECT_FALSE(acquire(reader_b_, {.join = true, .limit = 1}).held);
+  EXPECT_FALSE(acquire(next, {.join = true, .limit = 1}).held);
+  auto const set_limit = [&](int limit) {
+    return redis_.run(scripts::permits_set_limit, {"x", "{x}:waiters", "{x}:state"}, limit, 10'000)
+        .as<int>();
+  };
+  EXPECT_EQ(set_limit(2), 1);
+  EXPECT_THAT(members(), ::testing::UnorderedElementsAre(reader_a_, reader_b_));
+  EXPECT_THAT(queue(), ElementsAre(next));
+  EXPECT_EQ(set_limit(1), 1);
+  EXPECT_THAT(members(), ::testing::UnorderedElementsAre(reader_a_, reader_b_));
+}
+
 }  // namespace
 }  // namespace tandem
