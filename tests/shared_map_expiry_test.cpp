@@ -35,7 +35,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::StartsWith;
-using ::testing::UnorderedElementsAre;
 
 using Stock = SharedMap<std::string, std::int64_t>;
 using Texts = SharedMap<std::string, std::string>;

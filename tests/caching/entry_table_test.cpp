@@ -87,7 +87,7 @@ TEST(EntryTableTest, WhatIsGoodNoLongerIsNotFound) {
 }
 
 TEST(EntryTableTest, IsNeverLargerThanItMayBe) {
-  for (std::size_t const most : {1, 2, 3, 7, 100}) {
+  for (std::size_t const most : {1U, 2U, 3U, 7U, 100U}) {
     EntryTable table{most};
     for (int i = 0; i < 1000; ++i) {
       table.put(entry(std::to_string(i), i));

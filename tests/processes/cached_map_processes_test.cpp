@@ -48,7 +48,7 @@ class CachedMapProcessesTest : public ::testing::TestWithParam<int> {
   static std::string name_of(int key) { return "key" + std::to_string(key); }
 
   /// Adds to entries, as often as it is told to succeed; what is in doubt may have been added, too.
-  std::string write(int number, bool foreign) const {
+  [[nodiscard]] std::string write(int number, bool foreign) const {
     auto redis = client();
     Near map{redis, "m", told_only};
     std::minstd_rand random{static_cast<unsigned>(number + 1)};
@@ -73,7 +73,7 @@ class CachedMapProcessesTest : public ::testing::TestWithParam<int> {
 
   /// What is wrong with what it reads: an older value after a newer one, or not the last one at the
   /// end.
-  std::string read(int number) const {
+  [[nodiscard]] std::string read(int number) const {
     Near const map{client(), "m", told_only};
     std::minstd_rand random{static_cast<unsigned>(number + 100)};
     std::array<std::int64_t, keys> last{};
