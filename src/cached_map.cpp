@@ -106,10 +106,21 @@ CachedHash::Look::Look(CachedHash const& cache, std::string_view field) {
 CachedHash::Look::~Look() { std::launder(reinterpret_cast<Reading*>(reading_))->~Reading(); }
 
 /// What is kept, stale, of a field that was read at the server must not be given out after it.
-CachedHash::Value CachedHash::read_through(std::string_view field) const {
-  auto const value = hash_.get(field);
-  mine_->get().cache().forget(field);
-  return decode_(field, value.bytes);
+std::vector<CachedHash::Value> CachedHash::read_through(
+    std::span<std::string_view const> fields) const {
+  std::vector<Value> out;
+  out.reserve(fields.size());
+  if (fields.size() == 1) {
+    out.push_back(decode_(fields[0], hash_.get(fields[0]).bytes));
+  } else {
+    std::vector<std::string> const names{fields.begin(), fields.end()};
+    for (HashReads reads{hash_, names}; reads.next();) {
+      for (std::size_t i = 0; i < reads.fields().size(); ++i)
+        out.push_back(decode_(reads.fields()[i], reads.values()[i]));
+    }
+  }
+  for (auto const field : fields) mine_->get().cache().forget(field);
+  return out;
 }
 
 /// Whether the cache can be asked; else the server is to be.
@@ -128,22 +139,24 @@ std::vector<CachedHash::Value> CachedHash::fetch(std::span<std::string_view cons
                                                  bool anew) const {
   bool const can_wait = !hash_.client().core().events().is_own_thread();
   auto const until = deadline();
-  std::vector<Value> out;
-  out.reserve(fields.size());
-  for (;;) {
-    out.clear();
-    auto& cache = mine_->get().cache();
+  auto& cache = mine_->get().cache();
+  do {
     if (can_wait && begins_to_be_told(until)) {
-      auto const fills = cache.ask(fields, anew);
-      for (auto const& fill : fills) out.push_back(cache.await(*fill, until));
+      std::vector<Value> out;
+      out.reserve(fields.size());
+      for (auto const& fill : cache.ask(fields, anew)) out.push_back(cache.await(*fill, until));
       if (std::find(out.begin(), out.end(), nullptr) == out.end()) return out;
       continue;  // the connection was lost before all was said
     }
-    for (auto const field : fields) out.push_back(read_through(field));
-    // If the cache was told to be good meanwhile, it may have read before this did; what it is going
-    // to give out must not be older than what is given out here.
+    auto out = read_through(fields);
+    // If the process has begun to be told meanwhile, the cache may have read before this did; what
+    // it is going to give out must not be older than what is given out here.
     if (!can_wait || !cache.is_told()) return out;
-  }
+  } while (std::chrono::steady_clock::now() < until);
+  throw Unreachable{
+      fmt::format("tandem: the connection that reads map {} was lost again and again until the "
+                  "deadline",
+                  quoted(hash_.name()))};
 }
 
 // -- changing -------------------------------------------------------------------------------------
@@ -175,9 +188,14 @@ CachedHash::Outcome CachedHash::change(std::string_view field, Wish const& wish,
   }
   std::string const ends = companion_key(hash_.name(), "ends");
   std::string_view const keys[] = {hash_.name(), ends, cache.changes()};
-  Cache::Outcome outcome{core.run(scripts::cached_map_change, keys, arguments, deadline)};
-  cache.note_made_elsewhere(field, wish.desired, outcome);
-  return {outcome.done, std::move(outcome.before), outcome.had};
+  try {
+    Cache::Outcome outcome{core.run(scripts::cached_map_change, keys, arguments, deadline)};
+    cache.note_made_elsewhere(field, wish.desired, outcome);
+    return {outcome.done, std::move(outcome.before), outcome.had};
+  } catch (InDoubt const&) {
+    cache.owe_gap();
+    throw;
+  }
 }
 
 CachedHash::Outcome CachedHash::change(std::string_view field, Wish const& wish) const {
@@ -201,8 +219,6 @@ bool CachedHash::await_told(Deadline deadline) const {
   kept.start();
   return kept.cache().await_told(deadline);
 }
-
-bool CachedHash::is_told() const noexcept { return mine_->get().cache().is_told(); }
 
 std::uint64_t CachedHash::listen(Listener listener) const {
   return mine_->get().cache().listeners().add(std::move(listener));

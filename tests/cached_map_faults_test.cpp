@@ -104,6 +104,19 @@ TEST_P(CachedMapFaultsTest, WhoIsNotToldReadsAtTheServerAndNothingStale) {
   EXPECT_TRUE(becomes(map, "a", 100));
 }
 
+TEST_P(CachedMapFaultsTest, WhoIsNotToldReadsManyByOneRequest) {
+  set("a", 1);
+  set("c", 3);
+  auto const map = near(proxy_.url());
+  ASSERT_TRUE(deafen(map, proxy_));
+  EXPECT_EQ(commands_of(redis_,
+                        [&] {
+                          EXPECT_EQ(map.get_many({"a", "none", "c"}),
+                                    (std::vector<std::optional<std::int64_t>>{1, {}, 3}));
+                        }),
+            "hmget 1");
+}
+
 TEST_P(CachedMapFaultsTest, WhoShallFailFailsWhileItIsNotToldAndWorksAfterwards) {
   set("a", 1);
   auto map = near(proxy_.url(), {.max_age = 24h, .when_disconnected = WhenDisconnected::fail});
@@ -378,7 +391,58 @@ TEST_P(CachedMapFaultsTest, ChangeThatIsAnsweredAfterALaterOneWasToldIsNotKept) 
   EXPECT_TRUE(becomes(late.end(), "a", 2));
 }
 
+TEST_P(CachedMapFaultsTest, WhatIsToldByteByByteIsUnderstoodAndNothingIsForgottenForIt) {
+  auto const slow = near(proxy_.url());
+  auto quick = near(server_.url());
+  EXPECT_EQ(slow.get("a"), std::nullopt);
+  std::atomic<int> resyncs = 0;
+  auto map = slow;
+  auto const watch = map.on_change([&](Near::Change const& change) {
+    if (change.resync) ++resyncs;
+  });
+  proxy_.trickle(1);
+  for (int i = 1; i <= 5; ++i) {
+    quick.set("a", i);
+    EXPECT_TRUE(becomes(slow, "a", i));
+  }
+  EXPECT_EQ(resyncs, 0);
+  set("a", 9);
+  EXPECT_TRUE(becomes(slow, "a", 9));
+  proxy_.trickle(0);
+}
+
+TEST_P(CachedMapFaultsTest, ChangeInDoubtOverAnotherConnectionIsFollowedByAGapToo) {
+  set("b", 1);
+  FaultProxy slow_network{server_};
+  auto const slow = near(slow_network.url());
+  auto quick = near(proxy_.url());
+  EXPECT_EQ(slow.get("b"), 1);
+  ASSERT_TRUE(deafen(quick, proxy_));
+  ASSERT_TRUE(is_told(slow));
+  EXPECT_EQ(slow.get("b"), 1);
+  slow_network.delay(500ms);
+  proxy_.next("EVALSHA", Fault::swallow_reply);
+  proxy_.next("EVAL", Fault::swallow_reply);
+  EXPECT_THROW(quick.set("a", 1), InDoubt);
+  set("b", 2);
+  proxy_.forget();
+  proxy_.refuse(false);
+  EXPECT_TRUE(becomes(slow, "b", 2));
+}
+
 // ---- what the server refuses ----
+
+TEST_P(CachedMapFaultsTest, ReplicaRefusesAChangeAndNothingIsChanged) {
+  auto map = near(server_.url());
+  map.set("a", 1);
+  redis_.command("REPLICAOF", "127.0.0.1", "1");
+  EXPECT_EQ(code_of([&] { map.set("a", 2); }), "READONLY");
+  EXPECT_EQ(code_of([&] { map.erase("a"); }), "READONLY");
+  EXPECT_EQ(map.get("a"), 1);
+  redis_.command("REPLICAOF", "NO", "ONE");
+  map.set("a", 3);
+  EXPECT_EQ(map.get_fresh("a"), 3);
+}
 
 TEST_P(CachedMapFaultsTest, UserWhoMayNotBeToldReadsAtTheServer) {
   redis_.command("ACL", "SETUSER", "deaf", "on", ">p", "~*", "resetchannels", "+@all");
@@ -466,6 +530,21 @@ TEST_P(CachedMapFaultsTest, ChildOfAForkBeginsEmptyAndBothGoOn) {
   });
   EXPECT_EQ(told, "3");
   EXPECT_TRUE(becomes(map, "a", 3));
+}
+
+TEST_P(CachedMapFaultsTest, WatchOfTheParentIsNoneOfTheChildAndItsEndHarmsNobodyThere) {
+  auto map = near(server_.url());
+  auto watch = std::make_optional(map.on_change([](auto const&) {}));
+  auto const told = support::in_child([&]() -> std::string {
+    std::atomic<int> heard = 0;
+    auto const own = map.on_change([&](Near::Change const& change) {
+      if (!change.resync) ++heard;
+    });
+    watch.reset();
+    map.set("a", 1);
+    return eventually([&] { return heard == 1; }) ? "heard" : "deaf";
+  });
+  EXPECT_EQ(told, "heard");
 }
 
 TEST_P(CachedMapFaultsTest, MapsMayEndWhileTheirClientGoesOnAndCallsAreUnderWay) {

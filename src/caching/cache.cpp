@@ -33,6 +33,9 @@ struct Cache::Fill {
     CachedHash::Value value;
   };
   std::optional<Newer> newer{};
+  [[nodiscard]] bool is_older_than(std::uint64_t change) const {
+    return !newer || newer->change < change;
+  }
 
   bool over = false;
   CachedHash::Value value{};
@@ -44,7 +47,6 @@ struct Cache::Change {
   std::vector<std::string> arguments;
   bool erases = false;
   Deadline deadline;
-  bool is_wanted = true;  // by a thread that waits
 
   bool over = false;
   bool sent = false;
@@ -61,7 +63,6 @@ struct Cache::Change {
 Cache::Cache(Core& core, std::string id, std::string name, CacheOptions options,
              CachedHash::Decode decode)
     : events_{core.events()},
-      options_{core.options()},
       id_{std::move(id)},
       name_{std::move(name)},
       ends_{companion_key(name_, "ends")},
@@ -127,7 +128,6 @@ std::optional<Cache::Outcome> Cache::change(std::span<Argument const> arguments,
   events_.wake();
   // The event thread gives it up at the same moment, and then knows better whether it was sent.
   change->done.wait_until(lock, deadline + std::chrono::seconds{1}, [&] { return change->over; });
-  change->is_wanted = false;
   if (change->refusal) throw ServerError{*change->refusal};
   if (change->outcome) return std::move(change->outcome);
   if (change->over && !change->sent) return std::nullopt;
@@ -141,9 +141,13 @@ void Cache::note_made_elsewhere(std::string_view field, std::optional<std::strin
                                 Outcome const& outcome) {
   if (!outcome.done || outcome.number == 0) return;
   take_own(field, desired, outcome, std::nullopt, 0);
+  owe_gap();
+}
+
+void Cache::owe_gap() {
   {
     std::lock_guard const guard{mutex_};
-    owes_gap_ = true;  // its connection is told of nothing that follows
+    owes_gap_ = true;
   }
   events_.wake();
 }
@@ -253,7 +257,8 @@ void Cache::on_message(std::string_view text) {
   if (!told) return forget_all();
   was_last_ = told->writer == id_;
   if (!in_order) return forget_all();  // the key was deleted, or set back
-  auto const value = told->carried ? decoded(told->change.field, told->change.now) : nullptr;
+  CachedHash::Value const value =
+      told->carried ? decode_(told->change.field, told->change.now) : nullptr;
   {
     std::lock_guard const guard{mutex_};
     // Of one that ends it is not known when it was told. Who wants it asks.
@@ -269,7 +274,9 @@ void Cache::on_message(std::string_view text) {
     }
     auto const [first, last] = in_flight_.equal_range(told->change.field);
     for (auto at = first; at != last; ++at) {
-      if (at->second->sent) at->second->newer = {told->number, told->carried, value};
+      auto& fill = *at->second;
+      if (fill.sent && fill.is_older_than(told->number))
+        fill.newer = {told->number, told->carried, value};
     }
   }
   listeners_.tell(told->carried ? &told->change : nullptr);
@@ -297,8 +304,7 @@ void Cache::begin_to_track(Deadline now) {
 void Cache::take_tracking(std::uint64_t invalidations, ReplyView const* reply) {
   asks_to_track_ = false;
   if (reply == nullptr) return;
-  // The message would have come before this, with RESP2 most likely.
-  if (std::exchange(change_comes_, false)) somebody_else_changed_it();
+  if (change_comes_) await_message();
   if (reply->is_error()) return on_refused(ServerError{reply->error_text(), "MGET on " + name_});
   tracked_ = invalidations == invalidations_;
   track_again_ = {};
@@ -315,6 +321,15 @@ void Cache::take_tracking(std::uint64_t invalidations, ReplyView const* reply) {
     told_.store(true);
   }
   changed_.notify_all();
+}
+
+/// The message of a change follows at once where it is heard. With RESP2 that is another connection
+/// than the one of answers.
+void Cache::await_message() {
+  events_.ask_where_heard([self = shared_from_this()](ReplyView const* reply) {
+    if (reply != nullptr && std::exchange(self->change_comes_, false))
+      self->somebody_else_changed_it();
+  });
 }
 
 // -- asking ---------------------------------------------------------------------------------------
@@ -375,7 +390,7 @@ void Cache::take_fills(std::vector<FillPtr> const& fills, std::int64_t sent, std
     auto& fill = *fills[i];
     auto const bytes = reply[2 * i + 1].as<std::optional<std::string_view>>();
     auto const left = reply[2 * i + 2].as<long long>();
-    auto value = decoded(fill.field, bytes);
+    CachedHash::Value value = decode_(fill.field, bytes);
     std::lock_guard const guard{mutex_};
     auto known = change;
     bool keeps = gap == gap_;
@@ -479,7 +494,7 @@ void Cache::take_change(Change& change, std::int64_t sent, std::uint64_t gap,
 void Cache::take_own(std::string_view field, std::optional<std::string_view> desired,
                      Outcome const& outcome, std::optional<std::int64_t> good_until,
                      std::uint64_t gap) {
-  auto const value = decoded(field, desired);
+  CachedHash::Value const value = decode_(field, desired);
   std::lock_guard const guard{mutex_};
   auto const* const have = table_.look(field);
   if (have != nullptr && have->change >= outcome.number) return;
@@ -492,17 +507,11 @@ void Cache::take_own(std::string_view field, std::optional<std::string_view> des
   auto const [first, last] = in_flight_.equal_range(field);
   for (auto at = first; at != last; ++at) {
     auto& fill = *at->second;
-    if (fill.sent && (!fill.newer || fill.newer->change < outcome.number))
-      fill.newer = {outcome.number, true, value};
+    if (fill.sent && fill.is_older_than(outcome.number)) fill.newer = {outcome.number, true, value};
   }
 }
 
 // -- what is kept ---------------------------------------------------------------------------------
-
-CachedHash::Value Cache::decoded(std::string_view field,
-                                 std::optional<std::string_view> bytes) const {
-  return decode_(field, bytes);
-}
 
 std::int64_t Cache::good_until(std::int64_t since, long long left) const noexcept {
   auto const age = settings_.max_age.count();

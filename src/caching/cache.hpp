@@ -44,7 +44,6 @@ class Cache : public std::enable_shared_from_this<Cache> {
   Cache(Core& core, std::string id, std::string name, CacheOptions options,
         CachedHash::Decode decode);
 
-  [[nodiscard]] std::string const& name() const noexcept { return name_; }
   /// The key of the number of changes.
   [[nodiscard]] std::string const& changes() const noexcept { return changes_; }
   /// Where they are told.
@@ -87,7 +86,10 @@ class Cache : public std::enable_shared_from_this<Cache> {
   [[nodiscard]] std::optional<Outcome> change(std::span<Argument const> arguments,
                                               std::optional<std::string_view> desired,
                                               Deadline deadline);
-  /// One that was made by this process over another connection.
+  /// One was made by this process over another connection, or may have been: that is told of nothing
+  /// that follows.
+  void owe_gap();
+  /// One that was.
   void note_made_elsewhere(std::string_view field, std::optional<std::string_view> desired,
                            Outcome const& outcome);
 
@@ -129,22 +131,18 @@ class Cache : public std::enable_shared_from_this<Cache> {
   void send_changes();
   void send_change(std::shared_ptr<Change> const& change, bool in_full);
   void finish(std::vector<FillPtr> const& fills, std::optional<ServerError> const& refusal);
+  void await_message();
   void take_tracking(std::uint64_t invalidations, ReplyView const* reply);
 
   void somebody_else_changed_it();
   void forget_all();
   void tell_gap();
-  void put(std::string_view field, std::optional<std::string_view> bytes, std::uint64_t change,
-           std::int64_t good_until);
-  [[nodiscard]] CachedHash::Value decoded(std::string_view field,
-                                          std::optional<std::string_view> bytes) const;
   [[nodiscard]] std::int64_t good_until(std::int64_t since, long long left) const noexcept;
   /// Puts a script with these keys into `out`, in full the first time after connecting.
   void add(CommandBuffer& out, Script const& script, std::span<Argument const> arguments,
            bool in_full);
 
   Events& events_;
-  Options const& options_;
   std::string const id_;
   std::string const name_;
   std::string const ends_;

@@ -1,14 +1,19 @@
 #include "caching/change_listeners.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 namespace tandem::detail {
 
 std::uint64_t ChangeListeners::add(CachedHash::Listener listener) {
+  // One for all of the process and of its children: who was added in a parent is no listener of the
+  // child, and its end must not be another's.
+  static std::atomic<std::uint64_t> last = 0;
+  auto const number = ++last;
   std::lock_guard const guard{mutex_};
-  all_.push_back({++added_, std::move(listener)});
-  return added_;
+  all_.push_back({number, std::move(listener)});
+  return number;
 }
 
 void ChangeListeners::remove(std::uint64_t number) noexcept {

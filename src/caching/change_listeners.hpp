@@ -35,7 +35,6 @@ class ChangeListeners {
   std::mutex mutex_{};
   std::condition_variable no_call_{};
   std::vector<Listening> all_{};
-  std::uint64_t added_ = 0;
   bool calling_ = false;
 };
 

@@ -12,6 +12,8 @@ namespace tandem::detail {
 /// its slot to the next one.
 struct alignas(64) Reading::Slot {
   std::atomic<std::uint64_t> since = 0;  // 0: it does not read
+  // Of the fork after which it was: in a child those who read in its parent are not there.
+  std::atomic<unsigned> generation = 0;
   std::atomic<bool> taken = false;
   Slot* next = nullptr;
 };
@@ -38,7 +40,6 @@ struct ReaderSlots {
     if (over) return nullptr;
     thread_local Leaves const at_the_threads_end;
     at_the_threads_end.be_there();
-    forget_other_threads_after_forks();
     for (auto* slot = first.load(); slot != nullptr; slot = slot->next) {
       bool expected = false;
       if (slot->taken.compare_exchange_strong(expected, true)) return own = slot;
@@ -50,19 +51,6 @@ struct ReaderSlots {
     while (!first.compare_exchange_weak(made->next, made)) continue;
     return own = made;
   }
-
-  /// In a child the threads that read in its parent are not there.
-  static void forget_other_threads_after_forks() {
-    static int owner = 0;
-    static ForkHook const hook{&owner, [](void*) noexcept {
-                                 for (auto* slot = first.load(); slot != nullptr;
-                                      slot = slot->next) {
-                                   if (slot == own) continue;
-                                   slot->since.store(0);
-                                   slot->taken.store(false);
-                                 }
-                               }};
-  }
 };
 
 thread_local constinit Reading::Slot* ReaderSlots::own = nullptr;
@@ -71,7 +59,9 @@ thread_local constinit bool ReaderSlots::over = false;
 Reading::Reading() noexcept : slot_{ReaderSlots::own} {
   if (slot_ == nullptr && (slot_ = ReaderSlots::take()) == nullptr) return;
   outermost_ = slot_->since.load(std::memory_order_relaxed) == 0;
-  if (outermost_) slot_->since.store(ReaderSlots::stamp.load());
+  if (!outermost_) return;
+  slot_->generation.store(fork_generation(), std::memory_order_relaxed);
+  slot_->since.store(ReaderSlots::stamp.load());
 }
 
 Reading::~Reading() {
@@ -82,9 +72,11 @@ std::uint64_t removal_stamp() noexcept { return ReaderSlots::stamp.fetch_add(1);
 
 std::uint64_t oldest_reading() noexcept {
   auto oldest = std::numeric_limits<std::uint64_t>::max();
+  auto const generation = fork_generation();
   for (auto* slot = ReaderSlots::first.load(); slot != nullptr; slot = slot->next) {
     auto const since = slot->since.load();
-    if (since != 0) oldest = std::min(oldest, since);
+    bool const is_here = slot->generation.load(std::memory_order_relaxed) == generation;
+    if (since != 0 && is_here) oldest = std::min(oldest, since);
   }
   return oldest;
 }

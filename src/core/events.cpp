@@ -383,6 +383,13 @@ Deadline Events::first_deadline(Link const& link) noexcept {
   return first;
 }
 
+void Events::ask_where_heard(Answer answer) {
+  if (!connected()) return;
+  CommandBuffer command;
+  command.add(std::initializer_list<Argument>{"PING"});
+  post(listening(), command, std::move(answer));
+}
+
 bool Events::is_subscribed(std::string const& channel) const {
   std::lock_guard const guard{mutex_};
   auto const sent = wanted_.begin() + static_cast<std::ptrdiff_t>(subscribed_);

@@ -111,6 +111,9 @@ class Events final : private Waiting {
   }
   /// The same; without an answer until then the connection is given up.
   bool send(CommandBuffer const& command, Deadline deadline, Answer answer);
+  /// Asks, by a PING, to be answered where messages and invalidations are heard: after all of them
+  /// that the server says before. Nothing when not connected.
+  void ask_where_heard(Answer answer);
   /// Within on_subscribed: whether that channel is among them.
   [[nodiscard]] bool is_subscribed(std::string const& channel) const;
   /// Asks to be told by `on_changed` when a key that the next command reads changes. False when it

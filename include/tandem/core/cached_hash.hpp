@@ -111,7 +111,6 @@ class CachedHash {
 
   /// Waits until changes are told; whether they are.
   [[nodiscard]] bool await_told(Deadline deadline) const;
-  [[nodiscard]] bool is_told() const noexcept;
 
   [[nodiscard]] std::uint64_t listen(Listener listener) const;
   /// No call of the listener is under way after it returns, but where it is called from one.
@@ -123,7 +122,7 @@ class CachedHash {
     void operator()(OfThisProcess* mine) const noexcept;
   };
 
-  [[nodiscard]] Value read_through(std::string_view field) const;
+  [[nodiscard]] std::vector<Value> read_through(std::span<std::string_view const> fields) const;
   [[nodiscard]] bool begins_to_be_told(Deadline deadline) const;
 
   SharedHash hash_;
