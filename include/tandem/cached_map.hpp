@@ -38,7 +38,7 @@ namespace tandem {
 /// are not there are remembered, too. For what is promised exactly, and what is not, see
 /// docs/maps.md, "In the process".
 ///
-/// Copies share one cache. In the child of a fork it begins empty.
+/// Copies share one cache. In the child of a fork it begins empty, and no watch of the parent hears.
 ///
 /// Shape:   hash `<name>` and `{<name>}:ends` as SharedMap; string `{<name>}:changes` = number of
 ///          changes that were told, without expiry; channel `tandem:{<name>}:changes`.
