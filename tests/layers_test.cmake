@@ -11,7 +11,7 @@ set(floors
   error options command describe companion_key random_id reply script codec scratch channel  # what is said: no sockets, no threads
   fork per_process process since_boot thread waiting futex bell lookup socket tls wire backoff inspection connect pool request line line_writing line_ends shared_line  # connections
   pipeline transaction conversation connection             # saying it there
-  events attendant core client shared_key hold owner shared_hash cached_hash)            # what every primitive is built with
+  events attendant core client shared_key hold owner shared_hash cached_hash job_queue)            # what every primitive is built with
 # The exceptions: primitives that are a Lock with another face.
 set(exceptions "mutex -> lock" "recursive_lock -> lock" "shared_mutex -> shared_lock")
 # What locks have in common is in src/locking/, for these only.
@@ -22,6 +22,9 @@ set(of_buffering "^src/(buffering/.*|(buffered_counter(_buffer)?|statistics)\\.[
 set(of_caching "^src/(caching/.*|cached_map\\.cpp)$")
 # What shared data has in common is in src/sharing/.
 set(of_sharing "^src/(sharing/.*|shared_value\\.cpp)$")
+
+# What carries messages between processes is in src/queueing/.
+set(of_queueing "^src/(queueing/.*|queue\\.cpp)$")
 
 # Where a third-party header may be included, and what may never be in a public header.
 set(home_of_hiredis "^src/core/hiredis\\.hpp$")
@@ -72,6 +75,9 @@ foreach(file IN LISTS files)
     endif()
     if(header MATCHES "^sharing/" AND NOT file MATCHES "${of_sharing}")
       string(APPEND bad "  ${file}: ${header} (it is for shared data)\n")
+    endif()
+    if(header MATCHES "^queueing/" AND NOT file MATCHES "${of_queueing}")
+      string(APPEND bad "  ${file}: ${header} (it is for Queue)\n")
     endif()
     if(header MATCHES "^([a-z_]+)_[a-z]+\\.hpp$")
       set(noun "${CMAKE_MATCH_1}")

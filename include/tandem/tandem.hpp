@@ -13,6 +13,7 @@
 #include <tandem/multi_lock.hpp>
 #include <tandem/mutex.hpp>
 #include <tandem/owner.hpp>
+#include <tandem/queue.hpp>
 #include <tandem/ranking.hpp>
 #include <tandem/rate_limiter.hpp>
 #include <tandem/recursive_lock.hpp>

@@ -23,6 +23,7 @@ namespace tandem {
 /// | `LockLost`    | no         | no                   | a hold ended before it was given back          |
 /// | `Deadlock`    | no         | no                   | a wait for a lock would never end              |
 /// | `Conflict`    | no         | no                   | others kept changing the keys until the deadline; nothing was applied |
+/// | `QueueFull`   | no         | no                   | there was no room in a queue; nothing was put there |
 ///
 /// Texts say what was done, on what, and what went wrong. They name keys, never values or
 /// passwords.
@@ -111,6 +112,12 @@ class Deadlock : public Error {
 
 /// An optimistic change was begun again and again until its deadline, and nothing was applied.
 class Conflict : public Error {
+ public:
+  using Error::Error;
+};
+
+/// A queue of bounded length was full for as long as a push may wait. Nothing was put there.
+class QueueFull : public Error {
  public:
   using Error::Error;
 };

@@ -1,0 +1,19 @@
+-- queue/leave: wait no longer, for a job or for room.
+--
+-- KEYS[1..]       the queue's keys, as queue/jobs names them
+-- ARGV[1]  token  string  who waited
+--
+-- returns 0  it did wait for a job, and was given none
+-- returns 1  it did not: one may have been given to it; it is told `none` behind that
+-- retry: safe
+-- uses: jobs
+local token = ARGV[1]
+redis.call('ZREM', blocked, token)
+local rank = redis.call('ZRANK', waiters, token)
+if not rank then
+  tell(token, 'none')
+  return 1
+end
+redis.call('ZREM', waiters, token)
+if rank == 0 then wake_first() end
+return 0

@@ -1,0 +1,620 @@
+#include <chrono>
+#include <cstdint>
+#include <future>
+#include <optional>
+#include <set>
+#include <span>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <tandem/queue.hpp>
+#include <tandem/testing/redis_server.hpp>
+
+#include "support/fault_proxy.hpp"
+#include "support/observed.hpp"
+#include "support/patience.hpp"
+#include "support/reports.hpp"
+
+namespace tandem {
+namespace {
+
+using namespace std::chrono_literals;
+using support::code_of;
+using support::commands_of;
+using support::eventually;
+using support::FaultProxy;
+using support::text_of;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+using Jobs = Queue<std::string>;
+
+// A wait that must succeed fails its test after this instead of hanging.
+constexpr auto long_enough = 20s;
+
+class QueueTest : public ::testing::TestWithParam<int> {
+ protected:
+  [[nodiscard]] Options options() {
+    auto out = Options::from_url(server_.url());
+    out.protocol = GetParam();
+    out.on_error = reports_.hook();
+    return out;
+  }
+  [[nodiscard]] Client client() { return Client{options()}; }
+
+  /// The values of all that can be had at once, acknowledged.
+  static std::vector<std::string> drained(Jobs& jobs) {
+    std::vector<std::string> out;
+    while (auto job = jobs.try_pop()) {
+      out.push_back(job->value());
+      job->ack();
+    }
+    return out;
+  }
+
+  /// A pop on a thread of its own, which has begun to wait when this returns.
+  std::future<std::optional<Job<std::string>>> waiting_pop(Jobs jobs, std::stop_token stop = {}) {
+    auto const before = jobs.state().waiting;
+    auto out = std::async(std::launch::async,
+                          [jobs, stop]() mutable { return jobs.pop(long_enough, stop); });
+    EXPECT_TRUE(eventually([&] { return jobs.state().waiting == before + 1; }));
+    return out;
+  }
+
+  /// When the first of the jobs that are taken is given to another, in microseconds.
+  double first_end() {
+    return redis_.command("ZRANGE", "{jobs}:taken", 0, 0, "WITHSCORES")
+        .as<std::vector<std::pair<std::string, double>>>()
+        .at(0)
+        .second;
+  }
+
+  testing::RedisServer server_{};
+  support::Reports reports_{};
+  Client redis_ = client();
+  Jobs jobs_{redis_, "jobs"};
+};
+
+INSTANTIATE_TEST_SUITE_P(Resp2, QueueTest, ::testing::Values(2),
+                         [](auto const&) { return std::string{"Resp2"}; });
+INSTANTIATE_TEST_SUITE_P(Resp3, QueueTest, ::testing::Values(3),
+                         [](auto const&) { return std::string{"Resp3"}; });
+
+TEST_P(QueueTest, JobsAreGivenOutInTheOrderInWhichTheyWerePushed) {
+  Queue<std::int64_t> numbers{redis_, "numbers"};
+  EXPECT_FALSE(numbers.try_pop());
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(numbers.push(i));
+  for (int i = 0; i < 100; ++i) {
+    auto job = numbers.try_pop();
+    ASSERT_TRUE(job);
+    EXPECT_EQ(job->value(), i);
+    EXPECT_EQ(job->delivery(), 1U);
+    EXPECT_TRUE(job->ack());
+    EXPECT_FALSE(job->ack());  // said already
+  }
+  EXPECT_FALSE(numbers.try_pop());
+  EXPECT_EQ(numbers.depth(), 0U);
+}
+
+TEST_P(QueueTest, JobMayHaveAnyBytes) {
+  Jobs odd{redis_, "a {b} c"};
+  std::string const bytes{"\0\r\n} 1 2 \xff", 10};
+  odd.push(bytes);
+  odd.push(bytes, {.delay = 100ms, .id = bytes});
+  odd.push("");
+  EXPECT_EQ(odd.pop(long_enough)->value(), bytes);
+  EXPECT_EQ(odd.pop(long_enough)->value(), "");
+  auto const delayed = odd.pop(long_enough);
+  EXPECT_EQ(delayed->value(), bytes);
+  EXPECT_EQ(delayed->id(), bytes);
+}
+
+TEST_P(QueueTest, JobSaysWhenItWasPushedAndWhichItIs) {
+  auto const now = [this] {
+    auto const time = redis_.command("TIME").as<std::vector<std::int64_t>>();
+    return std::chrono::sys_time<std::chrono::milliseconds>{
+        std::chrono::milliseconds{time[0] * 1000 + time[1] / 1000}};
+  };
+  auto const before = now();
+  jobs_.push("a");
+  jobs_.push("b", {.delay = 30ms, .id = "order-42"});
+  auto const after = now();
+  auto const a = jobs_.pop(long_enough);
+  auto const b = jobs_.pop(long_enough);
+  EXPECT_NE(a->id(), "");
+  EXPECT_EQ(b->id(), "order-42");
+  for (auto const* each : {&*a, &*b}) {
+    EXPECT_GE(each->pushed_at(), before);
+    EXPECT_LE(each->pushed_at(), after);
+  }
+}
+
+TEST_P(QueueTest, JobTakesThreeCommandsAndManyTakeThree) {
+  jobs_.push("the scripts are known");
+  (void)drained(jobs_);
+  EXPECT_THAT(commands_of(redis_, [&] { jobs_.push("a"); }), HasSubstr("evalsha 1,"));
+  std::optional<Job<std::string>> job;
+  EXPECT_THAT(commands_of(redis_, [&] { job = jobs_.try_pop(); }), HasSubstr("evalsha 1,"));
+  EXPECT_THAT(commands_of(redis_, [&] { job->ack(); }), HasSubstr("evalsha 1,"));
+
+  std::vector<std::string> const many(1000, "a job");
+  EXPECT_THAT(commands_of(redis_, [&] { jobs_.push_many(many); }), HasSubstr("evalsha 1,"));
+  std::vector<Job<std::string>> given;
+  EXPECT_THAT(commands_of(redis_, [&] { given = jobs_.pop_many(1000, 0s); }),
+              HasSubstr("evalsha 1,"));
+  ASSERT_THAT(given, SizeIs(1000));
+  EXPECT_THAT(commands_of(redis_, [&] { EXPECT_EQ(jobs_.ack(given), 1000U); }),
+              HasSubstr("evalsha 1,"));
+  EXPECT_EQ(jobs_.depth(), 0U);
+}
+
+TEST_P(QueueTest, WhoWaitsIsToldTheJobByTheServerAndAsksNoMore) {
+  jobs_.push("the scripts are known");
+  (void)drained(jobs_);
+  auto popped = waiting_pop(jobs_);
+  auto const commands = commands_of(redis_, [&] {
+    jobs_.push("a");
+    auto const job = popped.get();
+    ASSERT_TRUE(job);
+    EXPECT_EQ(job->value(), "a");
+    EXPECT_EQ(job->delivery(), 1U);
+  });
+  EXPECT_THAT(commands, AllOf(HasSubstr("evalsha 1,"), ::testing::Not(HasSubstr("eval "))));
+}
+
+TEST_P(QueueTest, EachOfThoseWhoWaitIsGivenOneOfManyJobs) {
+  std::vector<std::future<std::optional<Job<std::string>>>> pops;
+  for (int i = 0; i < 8; ++i) pops.push_back(waiting_pop(jobs_));
+  jobs_.push_many(std::vector<std::string>{"0", "1", "2", "3", "4", "5", "6", "7", "8"});
+  std::set<std::string> got;
+  for (auto& each : pops) {
+    auto job = each.get();
+    ASSERT_TRUE(job);
+    got.insert(job->value());
+    job->ack();
+  }
+  EXPECT_THAT(got, SizeIs(8));
+  EXPECT_THAT(drained(jobs_), ElementsAre("8"));
+}
+
+TEST_P(QueueTest, PopThatIsStoppedReturnsAndWhatComesLaterIsAnothers) {
+  std::stop_source stop;
+  auto popped = waiting_pop(jobs_, stop.get_token());
+  stop.request_stop();
+  EXPECT_FALSE(popped.get());
+  EXPECT_TRUE(eventually([&] { return jobs_.state().waiting == 0; }));
+  jobs_.push("a");
+  EXPECT_THAT(drained(jobs_), ElementsAre("a"));
+}
+
+TEST_P(QueueTest, JobThatIsGivenToOneWhoHasJustGivenUpIsGivenBackUnseen) {
+  FaultProxy proxy{server_};
+  auto options = Options::from_url(proxy.url());
+  options.protocol = GetParam();
+  Client far{options};
+  Jobs there{far, "jobs"};
+  (void)there.pop(1ms);  // it listens
+  ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == 0; }));
+  proxy.delay_where_asked("SUBSCRIBE", 400ms);
+  std::stop_source stop;
+  auto popped = waiting_pop(there, stop.get_token());
+  jobs_.push("a");  // the message is on its way for a while
+  EXPECT_EQ(jobs_.state().taken, 1U);
+  stop.request_stop();
+  EXPECT_FALSE(popped.get());
+  auto const job = jobs_.pop(long_enough);
+  ASSERT_TRUE(job);
+  EXPECT_EQ(job->value(), "a");
+  EXPECT_EQ(job->delivery(), 1U);
+}
+
+TEST_P(QueueTest, WhoWaitsAndIsDeadIsPassedOver) {
+  auto popped = waiting_pop(jobs_);
+  redis_.command("ZADD", "{jobs}:waiters", 9e15, "dead/1/30000/5/nobody");
+  jobs_.push("a");
+  EXPECT_EQ(popped.get()->value(), "a");
+  redis_.command("ZADD", "{jobs}:waiters", 9e15, "dead/2/30000/5/nobody");
+  jobs_.push("b");
+  auto const job = jobs_.try_pop();
+  ASSERT_TRUE(job);
+  EXPECT_EQ(job->value(), "b");
+  EXPECT_EQ(job->delivery(), 1U);
+}
+
+// -- what becomes of a job ------------------------------------------------------------------------
+
+TEST_P(QueueTest, JobThatIsNotAcknowledgedIsGivenToAnotherWhenItsVisibilityEnds) {
+  Jobs brief{redis_, "jobs", {.visibility = 50ms}};
+  brief.push("a");
+  auto first = brief.try_pop();
+  ASSERT_TRUE(first);
+  auto second = brief.pop(long_enough);
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->value(), "a");
+  EXPECT_EQ(second->id(), first->id());
+  EXPECT_EQ(second->delivery(), 2U);
+  EXPECT_FALSE(first->ack());
+  EXPECT_TRUE(second->ack());
+  EXPECT_EQ(brief.depth(), 0U);
+}
+
+TEST_P(QueueTest, JobWhoseVisibilityHasEndedIsItsWorkersAsLongAsNobodyElseHasIt) {
+  Jobs brief{redis_, "jobs", {.visibility = 1ms}};
+  brief.push("a");
+  auto job = brief.try_pop();
+  ASSERT_TRUE(job);
+  ASSERT_TRUE(eventually([&] {  // its end has come
+    auto const time = redis_.command("TIME").as<std::vector<double>>();
+    return redis_.command("ZCOUNT", "{jobs}:taken", 0, time[0] * 1e6 + time[1]).as<int>() == 1;
+  }));
+  EXPECT_TRUE(job->ack());
+  EXPECT_FALSE(brief.try_pop());
+}
+
+TEST_P(QueueTest, JobThatIsExtendedStaysItsWorkers) {
+  Jobs own{redis_, "jobs", {.visibility = 30s}};
+  own.push("a");
+  auto job = own.try_pop();
+  auto const before = first_end();
+  EXPECT_TRUE(job->extend());
+  EXPECT_GT(first_end(), before);
+  EXPECT_TRUE(job->ack());
+  EXPECT_FALSE(job->extend());
+}
+
+TEST_P(QueueTest, AutomaticExtensionHoldsAJobAsLongAsItLives) {
+  Jobs own{redis_, "jobs", {.visibility = 400ms, .auto_extend = true}};
+  for (int i = 0; i < 3; ++i) own.push(std::to_string(i));
+  auto jobs = own.pop_many(3, 0s);
+  ASSERT_THAT(jobs, SizeIs(3));
+  auto const before = first_end();
+  // Far beyond the first end, and nobody else was given one meanwhile.
+  ASSERT_TRUE(eventually([&] { return first_end() > before + 3 * 400'000; }));
+  for (auto& job : jobs) {
+    EXPECT_FALSE(job.is_lost());
+    EXPECT_EQ(job.delivery(), 1U);
+  }
+  EXPECT_EQ(own.ack(std::span{jobs}.first(2)), 2U);
+  jobs.pop_back();  // it dies without a word
+  auto const again = own.pop(long_enough);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->delivery(), 2U);
+}
+
+TEST_P(QueueTest, WorkerWhoseJobIsAnothersIsToldWhereItIsExtended) {
+  Jobs own{redis_, "jobs", {.visibility = 300ms, .auto_extend = true}};
+  own.push("a");
+  auto job = own.try_pop();
+  redis_.command("DEL", "{jobs}:taken");
+  EXPECT_TRUE(eventually([&] { return job->is_lost(); }));
+}
+
+TEST_P(QueueTest, JobThatIsGivenBackIsGivenOutAgainLater) {
+  jobs_.push("a");
+  jobs_.push("b");
+  auto job = jobs_.try_pop();
+  EXPECT_TRUE(job->retry_after(0ms));
+  EXPECT_FALSE(job->ack());
+  auto again = jobs_.try_pop();
+  EXPECT_EQ(again->value(), "a");
+  EXPECT_EQ(again->delivery(), 2U);
+  EXPECT_TRUE(again->retry_after(50ms));
+  EXPECT_EQ(jobs_.try_pop()->value(), "b");
+  auto const third = jobs_.pop(long_enough);
+  EXPECT_EQ(third->value(), "a");
+  EXPECT_EQ(third->delivery(), 3U);
+}
+
+TEST_P(QueueTest, WhoWaitsIsGivenAJobThatComesBack) {
+  jobs_.push("a");
+  auto job = jobs_.try_pop();
+  auto at_once = waiting_pop(jobs_);
+  job->retry_after(0ms);
+  auto again = at_once.get();
+  ASSERT_TRUE(again);
+  auto later = waiting_pop(jobs_);
+  again->retry_after(100ms);
+  auto const third = later.get();
+  ASSERT_TRUE(third);
+  EXPECT_EQ(third->delivery(), 3U);
+}
+
+TEST_P(QueueTest, JobBecomesADeadLetterAfterItsLastDelivery) {
+  Jobs own{redis_, "jobs", {.visibility = 1ms, .max_deliveries = 2}};
+  own.push("by silence", {.id = "order-1"});
+  (void)own.pop(long_enough);
+  (void)own.pop(long_enough);
+  own.push("by its worker");
+  std::optional<Job<std::string>> job = own.pop(long_enough);
+  EXPECT_EQ(job->value(), "by its worker");
+  EXPECT_TRUE(job->retry_after(0ms, "disk full"));
+  job = own.pop(long_enough);
+  EXPECT_TRUE(job->retry_after(0ms, "disk full"));
+  EXPECT_FALSE(own.try_pop());
+  EXPECT_EQ(own.depth(), 0U);
+
+  auto const dead = own.dead_letters();
+  ASSERT_THAT(dead, SizeIs(2));
+  EXPECT_EQ(dead[0].value, "by silence");
+  EXPECT_EQ(dead[0].error, "not acknowledged in 2 deliveries");
+  EXPECT_EQ(dead[0].deliveries, 2U);
+  EXPECT_EQ(dead[0].job_id, "order-1");
+  EXPECT_EQ(dead[1].value, "by its worker");
+  EXPECT_EQ(dead[1].error, "disk full");
+  EXPECT_GE(dead[1].died_at, dead[1].pushed_at);
+}
+
+TEST_P(QueueTest, RejectedJobIsADeadLetterAtOnceAndCanBeRequeuedOrPurged) {
+  for (auto const* each : {"a", "b", "c"}) jobs_.push(each, {.priority = Priority::low});
+  while (auto job = jobs_.try_pop()) EXPECT_TRUE(job->reject("no such order"));
+  auto const dead = jobs_.dead_letters();
+  ASSERT_THAT(dead, SizeIs(3));
+  EXPECT_EQ(dead[2].error, "no such order");
+  EXPECT_THAT(jobs_.dead_letters(1), SizeIs(1));
+  EXPECT_EQ(jobs_.dead_letters(9, dead[1].id).at(0).value, "c");
+
+  EXPECT_EQ(jobs_.requeue(std::vector{dead[1].id, std::string{"0-1"}}), 1U);
+  EXPECT_EQ(jobs_.purge(std::vector{dead[0].id}), 1U);
+  EXPECT_THAT(jobs_.dead_letters(), SizeIs(1));
+  auto job = jobs_.try_pop();
+  EXPECT_EQ(job->value(), "b");
+  EXPECT_EQ(job->delivery(), 1U);
+  EXPECT_EQ(job->pushed_at(), dead[1].pushed_at);
+}
+
+// -- when it is given out -------------------------------------------------------------------------
+
+TEST_P(QueueTest, DelayedJobIsThereWhenItsTimeHasComeAndWakesWhoWaits) {
+  jobs_.push("far", {.delay = 1h});
+  auto popped = waiting_pop(jobs_);
+  jobs_.push("late", {.delay = 200ms});
+  jobs_.push("soon", {.delay = 100ms});
+  auto const first = popped.get();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->value(), "soon");
+  EXPECT_EQ(jobs_.pop(long_enough)->value(), "late");
+  auto const state = jobs_.state();
+  EXPECT_EQ(state.delayed, 1U);
+  EXPECT_EQ(state.depth(), 3U);
+}
+
+TEST_P(QueueTest, HigherPriorityIsServedFirst) {
+  jobs_.push("low", {.priority = Priority::low});
+  jobs_.push("normal");
+  jobs_.push("high", {.priority = Priority::high});
+  jobs_.push("high too", {.priority = Priority::high});
+  EXPECT_THAT(drained(jobs_), ElementsAre("high", "high too", "normal", "low"));
+}
+
+TEST_P(QueueTest, PausedQueueGivesOutNothingUntilItIsResumed) {
+  jobs_.push("a");
+  EXPECT_TRUE(jobs_.pause());
+  EXPECT_FALSE(jobs_.pause());
+  EXPECT_TRUE(jobs_.state().paused);
+  EXPECT_FALSE(jobs_.try_pop());
+  auto popped = waiting_pop(jobs_);
+  jobs_.push("b");
+  EXPECT_TRUE(jobs_.resume());
+  EXPECT_FALSE(jobs_.resume());
+  EXPECT_EQ(popped.get()->value(), "a");
+  EXPECT_THAT(drained(jobs_), ElementsAre("b"));
+}
+
+TEST_P(QueueTest, DrainWaitsForTheLastJob) {
+  EXPECT_TRUE(jobs_.drain(0s));
+  jobs_.push("a");
+  EXPECT_FALSE(jobs_.drain(1ms));
+  auto job = jobs_.try_pop();
+  auto drained = std::async(std::launch::async, [&] { return jobs_.drain(long_enough); });
+  ASSERT_TRUE(eventually([&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>() == 1; }));
+  job->ack();
+  EXPECT_TRUE(drained.get());
+}
+
+TEST_P(QueueTest, StateSaysWhatThereIs) {
+  auto const before = jobs_.state();
+  EXPECT_EQ(before.depth(), 0U);
+  EXPECT_FALSE(before.age_of_oldest);
+  for (int i = 0; i < 5; ++i) jobs_.push("a", {.priority = i < 3 ? Priority::low : Priority::high});
+  jobs_.push("a", {.delay = 1h});
+  auto first = jobs_.try_pop();
+  auto second = jobs_.try_pop();
+  second->reject("no");
+  auto const state = jobs_.state();
+  EXPECT_EQ(state.ready, 3U);
+  EXPECT_EQ(state.delayed, 1U);
+  EXPECT_EQ(state.taken, 1U);
+  EXPECT_EQ(state.dead_letters, 1U);
+  EXPECT_EQ(state.depth(), 5U);
+  ASSERT_TRUE(state.age_of_oldest);
+  EXPECT_LT(*state.age_of_oldest, 1min);
+  EXPECT_TRUE(eventually([&] { return jobs_.state().age_of_oldest > *state.age_of_oldest; }));
+}
+
+// -- what may be pushed ---------------------------------------------------------------------------
+
+TEST_P(QueueTest, IdIsQueuedOnceWithinItsWindow) {
+  Jobs own{redis_, "jobs", {.id_window = 200ms}};
+  EXPECT_TRUE(own.push("a", {.id = "order-42"}));
+  EXPECT_FALSE(own.push("b", {.id = "order-42"}));
+  EXPECT_TRUE(own.push("c", {.id = "order-43"}));
+  EXPECT_THAT(drained(own), ElementsAre("a", "c"));
+  EXPECT_TRUE(eventually([&] { return own.push("d", {.id = "order-42"}); }));
+  EXPECT_THAT(drained(own), ElementsAre("d"));
+}
+
+TEST_P(QueueTest, PushWithAnIdIsAskedAgainWhenItsAnswerIsLost) {
+  FaultProxy proxy{server_};
+  Jobs there{Client{proxy.url()}, "jobs"};
+  there.push("the script is known", {.id = "0"});
+  there.push("and this");
+  proxy.next("EVALSHA", FaultProxy::Fault::cut_after_request);
+  EXPECT_TRUE(there.push("a", {.id = "1"}));
+  EXPECT_EQ(proxy.met(), 1);
+  EXPECT_THAT(drained(jobs_), ElementsAre("the script is known", "and this", "a"));
+  proxy.next("EVALSHA", FaultProxy::Fault::cut_after_request);
+  (void)code_of([&] { there.push("b"); });
+  EXPECT_EQ(jobs_.pop(long_enough)->value(), "b");
+  EXPECT_FALSE(jobs_.try_pop());  // it was not asked again
+}
+
+TEST_P(QueueTest, AcknowledgementIsAskedAgainWhenItsAnswerIsLost) {
+  FaultProxy proxy{server_};
+  Jobs there{Client{proxy.url()}, "jobs"};
+  jobs_.push("a");
+  jobs_.push("b");
+  there.try_pop()->ack();
+  auto job = there.try_pop();
+  proxy.next("EVALSHA", FaultProxy::Fault::cut_after_request);
+  EXPECT_TRUE(job->ack());
+  EXPECT_EQ(proxy.met(), 1);
+}
+
+TEST_P(QueueTest, FullQueueTakesNoMoreThanItMay) {
+  Jobs own{redis_, "jobs", {.most = 3, .wait_for_room = 0ms}};
+  own.push("a");
+  own.push("b", {.delay = 1h});
+  EXPECT_THROW(own.push_many(std::vector<std::string>{"c", "d"}), QueueFull);
+  own.push("c", {.priority = Priority::low});
+  EXPECT_THAT(text_of<QueueFull>([&] { own.push("d", {.id = "d"}); }),
+              AllOf(HasSubstr("queue \"jobs\""), HasSubstr("3")));
+  own.try_pop()->ack();
+  EXPECT_TRUE(own.push("d", {.id = "d"}));  // it was not queued before
+  EXPECT_EQ(own.depth(), 3U);
+}
+
+TEST_P(QueueTest, PushIntoAFullQueueWaitsForRoom) {
+  Jobs own{redis_, "jobs", {.most = 2, .wait_for_room = long_enough}};
+  own.push_many(std::vector<std::string>{"a", "b"});
+  auto pushed = std::async(std::launch::async, [&] { return own.push("c"); });
+  ASSERT_TRUE(eventually([&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>() == 1; }));
+  own.try_pop()->ack();
+  EXPECT_TRUE(pushed.get());
+  auto again = std::async(std::launch::async, [&] {
+    own.push_many(std::vector<std::string>{"d", "e"});
+  });
+  ASSERT_TRUE(eventually([&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>() == 1; }));
+  own.try_pop()->reject("dead letters take no room");
+  own.try_pop()->ack();
+  again.get();
+  EXPECT_THAT(drained(own), ElementsAre("d", "e"));
+  EXPECT_EQ(redis_.command("ZCARD", "{jobs}:blocked").as<int>(), 0);
+}
+
+// -- bad input ------------------------------------------------------------------------------------
+
+TEST_P(QueueTest, BytesThatAreNoJobAreADeadLetterAndTheNextIsGiven) {
+  jobs_.push("one");
+  Queue<std::int64_t> numbers{redis_, "jobs"};
+  numbers.push(2);
+  auto const job = numbers.try_pop();
+  ASSERT_TRUE(job);
+  EXPECT_EQ(job->value(), 2);
+  auto const dead = numbers.dead_letters();
+  ASSERT_THAT(dead, SizeIs(1));
+  EXPECT_FALSE(dead[0].value);
+  EXPECT_EQ(dead[0].bytes, "one");
+  EXPECT_NE(dead[0].error, "");
+  EXPECT_THAT(reports_.texts(), ElementsAre(HasSubstr("queue \"jobs\"")));
+}
+
+TEST_P(QueueTest, JobsOfOthersAreJobsAndWhatIsNoneIsADeadLetter) {
+  redis_.command("XADD", "jobs", "*", "job", "by hand");
+  redis_.command("XADD", "jobs", "*", "no", "job");
+  redis_.command("XADD", "{jobs}:low", "*", "note", "x", "job", "low");
+  EXPECT_THAT(drained(jobs_), ElementsAre("by hand", "low"));
+  EXPECT_THAT(jobs_.dead_letters().at(0).error, HasSubstr("without a field named job"));
+}
+
+TEST_P(QueueTest, GroupThatWasDestroyedIsMadeAnewAndNothingIsLost) {
+  for (auto const* each : {"a", "b"}) jobs_.push(each);
+  auto taken = jobs_.try_pop();
+  redis_.command("XGROUP", "DESTROY", "jobs", "workers");
+  EXPECT_THAT(drained(jobs_), ElementsAre("a", "b"));
+  EXPECT_TRUE(taken->ack());  // it is done, by whomever
+  EXPECT_EQ(jobs_.depth(), 0U);
+}
+
+TEST_P(QueueTest, JobThatWasTrimmedAwayIsForgotten) {
+  Jobs brief{redis_, "jobs", {.visibility = 1ms}};
+  for (auto const* each : {"a", "b", "c"}) brief.push(each);
+  auto taken = brief.try_pop();
+  redis_.command("XTRIM", "jobs", "MAXLEN", 1);
+  EXPECT_EQ(brief.pop(long_enough)->value(), "c");
+  ASSERT_TRUE(eventually([&] {
+    while (auto job = brief.try_pop()) job->ack();
+    return brief.depth() == 0;
+  }));
+  EXPECT_EQ(brief.state().taken, 0U);
+}
+
+TEST_P(QueueTest, EverythingFlushedIsAnEmptyQueueAlsoForWhoWaits) {
+  auto popped = waiting_pop(jobs_);
+  redis_.command("FLUSHALL");
+  jobs_.push("a");
+  EXPECT_EQ(popped.get()->value(), "a");  // when it looks in
+}
+
+TEST_P(QueueTest, KeyThatIsNoStreamIsSaidToBeOne) {
+  redis_.command("SET", "jobs", "text");
+  EXPECT_EQ(code_of([&] { jobs_.push("a"); }), "WRONGTYPE");
+  EXPECT_EQ(code_of([&] { jobs_.push("a", {.id = "x"}); }), "WRONGTYPE");
+  EXPECT_EQ(code_of([&] { (void)jobs_.try_pop(); }), "WRONGTYPE");
+  EXPECT_EQ(code_of([&] { (void)jobs_.pop(1s); }), "WRONGTYPE");
+  EXPECT_EQ(code_of([&] { (void)jobs_.state(); }), "WRONGTYPE");
+  EXPECT_EQ(code_of([&] { (void)jobs_.drain(1s); }), "WRONGTYPE");
+  EXPECT_EQ(redis_.command("GET", "jobs").as<std::string>(), "text");
+}
+
+TEST_P(QueueTest, ServerThatIsOutOfMemoryTakesNoJobAndLosesNone) {
+  for (auto const* each : {"a", "b"}) jobs_.push(each);
+  jobs_.push("c", {.delay = 1ms});
+  auto job = jobs_.try_pop();
+  redis_.command("CONFIG", "SET", "maxmemory", 1);
+  EXPECT_EQ(code_of([&] { jobs_.push("d"); }), "OOM");
+  EXPECT_EQ(code_of([&] { jobs_.push("d", {.id = "d"}); }), "OOM");
+  EXPECT_EQ(code_of([&] { job->reject("no"); }), "OOM");
+  redis_.command("CONFIG", "SET", "maxmemory", 0);
+  redis_.command(
+      "ZADD", "{jobs}:taken", "XX", 0,
+      redis_.command("ZRANGE", "{jobs}:taken", 0, 0).as<std::vector<std::string>>().at(0));
+  EXPECT_EQ(jobs_.pop(long_enough)->value(), "a");
+  EXPECT_EQ(jobs_.pop(long_enough)->value(), "b");
+  EXPECT_EQ(jobs_.pop(long_enough)->value(), "c");
+}
+
+TEST_P(QueueTest, WhatIsOutOfRangeIsRefusedBeforeAnythingIsSent) {
+  auto const refused = [&](QueueOptions const& options) {
+    return text_of<std::invalid_argument>([&] { Jobs{redis_, "jobs", options}; });
+  };
+  EXPECT_THROW((Jobs{redis_, ""}), std::invalid_argument);
+  EXPECT_THAT(refused({.visibility = 0ms}), HasSubstr("visibility in ms is 0"));
+  EXPECT_THAT(refused({.max_deliveries = 0}), HasSubstr("max_deliveries is 0"));
+  EXPECT_THAT(refused({.most = 1ULL << 40U}), HasSubstr("most is"));
+  EXPECT_THAT(refused({.wait_for_room = -1ms}), HasSubstr("wait_for_room"));
+  EXPECT_THAT(refused({.id_window = 0ms}), HasSubstr("id_window"));
+  auto const commands = commands_of(redis_, [&] {
+    EXPECT_THROW(jobs_.push("a", {.delay = -1ms}), std::invalid_argument);
+    EXPECT_THROW(jobs_.push("a", {.priority = static_cast<Priority>(4)}), std::invalid_argument);
+    std::vector<std::string> const two(2);
+    EXPECT_THROW(jobs_.push_many(two, {.id = "x"}), std::invalid_argument);
+    EXPECT_THROW(jobs_.push_many(std::vector<std::string>(1001)), std::invalid_argument);
+    EXPECT_THROW((void)jobs_.pop_many(0, 0s), std::invalid_argument);
+    EXPECT_THROW((void)jobs_.pop_many(1001, 0s), std::invalid_argument);
+    jobs_.push_many({});
+  });
+  EXPECT_EQ(commands, "");
+}
+
+}  // namespace
+}  // namespace tandem
