@@ -31,7 +31,7 @@ constexpr milliseconds look_in_after{5000};
 constexpr milliseconds look_in_while_deaf{1000};
 
 // What a call may outlive its deadline by, so that its last word with the server can be an answer.
-constexpr milliseconds courtesy{20};
+constexpr milliseconds courtesy{40};
 
 constexpr milliseconds longest_visibility = std::chrono::hours{24} * 7;
 constexpr milliseconds longest_window = std::chrono::hours{24} * 366;

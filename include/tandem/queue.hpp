@@ -52,7 +52,7 @@ class Job {
   }
 
   /// The job is done. True: it is given to nobody any more. False: its visibility had ended before,
-  /// and another has it, or had it.
+  /// and another has it.
   bool ack() {
     if (!begin_to_settle()) return false;
     std::string_view const tickets[] = {given_.ticket};
@@ -181,9 +181,9 @@ class Queue {
     (void)queue_->push(bytes, options);
   }
 
-  /// The next job, if there is one.
+  /// The next job, if there is one. The server has Options::command_timeout to say so.
   [[nodiscard]] std::optional<Job<T>> try_pop() { return pop_until(Deadline{}, {}); }
-  /// The next job; waits so long for it.
+  /// The next job; waits so long for it. InDoubt when the server's answer takes longer than that.
   template <class Rep, class Period>
   [[nodiscard]] std::optional<Job<T>> pop(std::chrono::duration<Rep, Period> wait,
                                           std::stop_token stop = {}) {
