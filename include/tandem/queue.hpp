@@ -20,6 +20,8 @@ namespace tandem {
 
 template <class T>
 class Queue;
+template <class T>
+class Worker;
 
 /// What a worker was given to do, and the right to say what became of it.
 ///
@@ -63,8 +65,7 @@ class Job {
   /// QueueOptions::max_deliveries it is a dead letter instead, with `why` as its error. False: it was
   /// not ours any more.
   bool retry_after(std::chrono::milliseconds delay, std::string_view why = "retried too often") {
-    if (!begin_to_settle()) return false;
-    return queue_->give_back(given_.ticket, delay, why) != detail::JobQueue::GivenBack::not_ours;
+    return give_back(delay, why) != detail::JobQueue::GivenBack::not_ours;
   }
 
   /// The job is a dead letter, with `why` as its error. False: it was not ours any more.
@@ -77,13 +78,22 @@ class Job {
   /// stop.
   bool extend() { return !settled_ && queue_->extend(given_.ticket); }
 
+  /// Whether it was said what became of it.
+  [[nodiscard]] bool is_settled() const noexcept { return settled_; }
+
   /// Whether it is known to be another's. Only with QueueOptions::auto_extend; without a command.
   [[nodiscard]] bool is_lost() const noexcept { return detail::JobQueue::is_lost(given_); }
 
  private:
   friend class Queue<T>;
+  friend class Worker<T>;
   Job(std::shared_ptr<detail::JobQueue const> queue, detail::GivenJob given, T value)
       : queue_{std::move(queue)}, given_{std::move(given)}, value_{std::move(value)} {}
+
+  detail::JobQueue::GivenBack give_back(std::chrono::milliseconds delay, std::string_view why) {
+    if (!begin_to_settle()) return detail::JobQueue::GivenBack::not_ours;
+    return queue_->give_back(given_.ticket, delay, why);
+  }
 
   bool begin_to_settle() {
     given_.lease.reset();
@@ -147,7 +157,7 @@ struct DeadLetter {
 /// Threads: safe from several; copies are cheap and are the same queue.
 /// Source:  src/lua/queue/; docs/messages.md. Redis documentation, "Streams", "Consumer groups".
 ///
-/// See examples/queue.cpp; `work` for a process's main loop.
+/// See examples/queue.cpp; `Worker` is a process's main loop.
 template <class T>
 class Queue {
   static_assert(Encodable<T> && Decodable<T>,
@@ -258,6 +268,11 @@ class Queue {
   [[nodiscard]] std::size_t depth() const { return state().depth(); }
 
  private:
+  friend class Worker<T>;
+  [[nodiscard]] std::shared_ptr<detail::JobQueue const> const& bytes() const noexcept {
+    return queue_;
+  }
+
   [[nodiscard]] std::optional<Job<T>> pop_until(Deadline deadline, std::stop_token stop) {
     auto jobs = pop_many_until(1, deadline, std::move(stop));
     if (jobs.empty()) return std::nullopt;
