@@ -170,8 +170,8 @@ std::vector<GivenJob> JobQueue::pop(std::size_t most, Deadline deadline,
   auto const terms =
       terms_of_worker(options_.visibility, options_.max_deliveries, client_.options().name);
   bool const looks = deadline <= steady_clock::now();
-  auto const ask = [&](std::string_view token, bool joins, bool waits) {
-    Argument const arguments[] = {token, most, joins ? 1 : 0, waits ? 1 : 0};
+  auto const ask = [&](std::string_view token, std::size_t count, bool joins, bool waits) {
+    Argument const arguments[] = {token, count, joins ? 1 : 0, waits ? 1 : 0};
     auto const longest = client_.core().deadline();
     return run(
         scripts::queue_pop, arguments,
@@ -181,14 +181,14 @@ std::vector<GivenJob> JobQueue::pop(std::size_t most, Deadline deadline,
     for (auto& job : jobs) begin_lease(job);
     return jobs;
   };
-  if (looks) return with_leases(taken_from(ask("0/0" + terms, false, false)));
+  if (looks) return with_leases(taken_from(ask("0/0" + terms, most, false, false)));
 
   QueueAgent::Waiter waiter{client_.core().service<QueueAgent>(), keys_, terms};
   for (;;) {
     bool const heard = waiter.would_be_told();
     bool const waits = waiter.has_joined();
     if (heard) waiter.joins();
-    auto const reply = ask(waiter.token(), heard, waits);
+    auto const reply = ask(waiter.token(), most, heard, waits);
     auto const due = reply[0].as<std::int64_t>();
     if (reply.size() > 1) {
       waiter.has_left();
@@ -204,6 +204,14 @@ std::vector<GivenJob> JobQueue::pop(std::size_t most, Deadline deadline,
       case QueueAgent::Waiter::Woken::given: {
         std::vector<GivenJob> out;
         out.push_back(waiter.take_given());
+        if (most > 1) {
+          try {
+            for (auto& each : taken_from(ask("0/0" + terms, most - 1, false, false)))
+              out.push_back(std::move(each));
+          } catch (Error const&) {
+            // There is one.
+          }
+        }
         return with_leases(std::move(out));
       }
       case QueueAgent::Waiter::Woken::to_ask:

@@ -172,6 +172,13 @@ TEST_P(QueueTest, WhoWaitsIsToldTheJobByTheServerAndAsksNoMore) {
   EXPECT_THAT(commands, AllOf(HasSubstr("evalsha 1,"), ::testing::Not(HasSubstr("eval "))));
 }
 
+TEST_P(QueueTest, WhoWaitsForManyIsGivenAsManyAsThereAre) {
+  auto popped = std::async(std::launch::async, [&] { return jobs_.pop_many(10, long_enough); });
+  ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == 1; }));
+  jobs_.push_many(std::vector<std::string>(7, "a"));
+  EXPECT_THAT(popped.get(), SizeIs(7));
+}
+
 TEST_P(QueueTest, EachOfThoseWhoWaitIsGivenOneOfManyJobs) {
   std::vector<std::future<std::optional<Job<std::string>>>> pops;
   for (int i = 0; i < 8; ++i) pops.push_back(waiting_pop(jobs_));
@@ -581,12 +588,17 @@ TEST_P(QueueTest, KeyThatIsNoStreamIsSaidToBeOne) {
 
 TEST_P(QueueTest, ServerThatIsOutOfMemoryTakesNoJobAndLosesNone) {
   for (auto const* each : {"a", "b"}) jobs_.push(each);
-  jobs_.push("c", {.delay = 1ms});
   auto job = jobs_.try_pop();
+  jobs_.push("c", {.delay = 1ms});
   redis_.command("CONFIG", "SET", "maxmemory", 1);
   EXPECT_EQ(code_of([&] { jobs_.push("d"); }), "OOM");
   EXPECT_EQ(code_of([&] { jobs_.push("d", {.id = "d"}); }), "OOM");
   EXPECT_EQ(code_of([&] { job->reject("no"); }), "OOM");
+  ASSERT_TRUE(eventually([&] {  // "c" is due by now
+    auto const time = redis_.command("TIME").as<std::vector<double>>();
+    return redis_.command("ZCOUNT", "{jobs}:delayed", 0, time[0] * 1e6 + time[1]).as<int>() == 1;
+  }));
+  jobs_.try_pop()->retry_after(0ms);  // "b" can be had, and so makes room
   redis_.command("CONFIG", "SET", "maxmemory", 0);
   redis_.command(
       "ZADD", "{jobs}:taken", "XX", 0,

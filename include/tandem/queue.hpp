@@ -153,7 +153,8 @@ struct DeadLetter {
 ///          waits has one more connection, and a thread.
 /// Errors:  std::invalid_argument for an empty name or options out of range. QueueFull. Unreachable;
 ///          InDoubt (of a pop: jobs may have been given to nobody, they come again when their
-///          visibility ends); ServerError, whose code is WRONGTYPE where the key is no stream.
+///          visibility ends); ServerError, whose code is WRONGTYPE where the key is no stream, and
+///          NOPERM where who waits may not subscribe to `tandem:*`: try_pop needs no channel.
 /// Threads: safe from several; copies are cheap and are the same queue.
 /// Source:  src/lua/queue/; docs/messages.md. Redis documentation, "Streams", "Consumer groups".
 ///
@@ -204,7 +205,8 @@ class Queue {
     return pop_until(Deadline::max(), std::move(stop));
   }
 
-  /// Up to `most` jobs, from 1 to most_at_once: as many as there are, once there is one.
+  /// Up to `most` jobs, from 1 to most_at_once: as many as there are, once there is one. 1 command more
+  /// where it had to wait.
   template <class Rep, class Period>
   [[nodiscard]] std::vector<Job<T>> pop_many(std::size_t most,
                                              std::chrono::duration<Rep, Period> wait,

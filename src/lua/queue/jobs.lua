@@ -47,7 +47,7 @@ local function add(level, job, id, pushed)
   local words = {'job', job}
   if id ~= '' then words[3], words[4] = 'id', id end
   if pushed then words[#words + 1], words[#words + 2] = 'at', pushed end
-  return redis.call('XADD', KEYS[level], '*', unpack(words))
+  return redis.pcall('XADD', KEYS[level], '*', unpack(words)) -- an error when memory is short
 end
 
 -- Puts it where it waits until then.
@@ -63,7 +63,8 @@ local function release_due(now)
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', text(now), 'LIMIT', 0, 1000)) do
     local level, pushed, length, at = string.match(member, '^%d+ (%d) (%d+) (%d+) ()')
     local job = at + length
-    add(tonumber(level), string.sub(member, job), string.sub(member, at, job - 1), pushed)
+    local added = add(tonumber(level), string.sub(member, job), string.sub(member, at, job - 1), pushed)
+    if added.err then return end -- what is there already can be taken all the same
     redis.call('ZREM', delayed, member)
   end
 end
