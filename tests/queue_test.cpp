@@ -593,12 +593,18 @@ TEST_P(QueueTest, ServerThatIsOutOfMemoryTakesNoJobAndLosesNone) {
   redis_.command("CONFIG", "SET", "maxmemory", 1);
   EXPECT_EQ(code_of([&] { jobs_.push("d"); }), "OOM");
   EXPECT_EQ(code_of([&] { jobs_.push("d", {.id = "d"}); }), "OOM");
+  EXPECT_TRUE(job->extend());
   EXPECT_EQ(code_of([&] { job->reject("no"); }), "OOM");
   ASSERT_TRUE(eventually([&] {  // "c" is due by now
     auto const time = redis_.command("TIME").as<std::vector<double>>();
     return redis_.command("ZCOUNT", "{jobs}:delayed", 0, time[0] * 1e6 + time[1]).as<int>() == 1;
   }));
   jobs_.try_pop()->retry_after(0ms);  // "b" can be had, and so makes room
+  std::stop_source stop;
+  Jobs nothing{redis_, "nothing"};
+  auto waits = waiting_pop(nothing, stop.get_token());
+  stop.request_stop();
+  EXPECT_FALSE(waits.get());
   redis_.command("CONFIG", "SET", "maxmemory", 0);
   redis_.command(
       "ZADD", "{jobs}:taken", "XX", 0,

@@ -6,6 +6,9 @@
 -- delivery makes one holder's ticket different from the next one's; one that was given back has ` back` behind it. A job
 -- that is done is in no stream.
 --
+-- Where memory is short a script's first write is denied if it may need more, the later ones are not: so what must be
+-- possible then begins with one that needs none.
+--
 -- Who waits for jobs is in `waiters`, by when it began: <client>/<number>/<visibility>/<most deliveries>/<consumer>. The
 -- last of them is given the next job, over its client's channel; the first looks out for what falls due. Who waits for
 -- room is in `blocked`, by how many jobs there may be when it goes on.
@@ -135,8 +138,8 @@ end
 -- It is not held any more, and given to another then, as if it had been delivered so many times.
 local function take_back(level, id, delivery, counted, when)
   local ticket = level .. ' ' .. id .. ' '
-  redis.call('ZADD', taken, text(when), ticket .. counted .. ' back')
   redis.call('ZREM', taken, ticket .. delivery)
+  redis.call('ZADD', taken, text(when), ticket .. counted .. ' back')
 end
 
 -- Up to so many jobs for it: those that others left behind, then those of the highest priority.

@@ -24,7 +24,10 @@ if #out > 0 then
   hand_out(now)
   return {0, unpack(out)}
 end
-if join then redis.call('ZADD', waiters, 'NX', text(now), token) end
+if join then
+  redis.call('ZREM', blocked, token) -- where it is not: a first write, see queue/jobs
+  redis.call('ZADD', waiters, 'NX', text(now), token)
+end
 if redis.call('HEXISTS', state, 'paused') == 1 then return {-1} end
 local first = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
 local ends = redis.call('ZRANGE', taken, 0, 0, 'WITHSCORES')[2]
