@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -30,8 +31,8 @@ class Worker;
 /// another when its visibility ends.
 ///
 /// Cost:    1 command each; the destructor none.
-/// Errors:  Unreachable; InDoubt, where it may have happened (ack and extend are asked again by
-///          themselves); ServerError. Then the right is gone: the job is done, or comes again.
+/// Errors:  Unreachable, ServerError: nothing was said, it may be said again. InDoubt: it may have
+///          happened, and nothing more can be said (ack and extend are asked again by themselves).
 /// Threads: one at a time. It may be moved to another, and outlive the Queue.
 template <class T>
 class Job {
@@ -56,9 +57,11 @@ class Job {
   /// The job is done. True: it is given to nobody any more. False: its visibility had ended before,
   /// and another has it.
   bool ack() {
-    if (!begin_to_settle()) return false;
-    std::string_view const tickets[] = {given_.ticket};
-    return queue_->acknowledge(tickets)[0];
+    if (settled_) return false;
+    return settle([this] {
+      std::string_view const tickets[] = {given_.ticket};
+      return queue_->acknowledge(tickets)[0];
+    });
   }
 
   /// The job is to be tried again, by anybody, after so long: to 36,500 days. After
@@ -70,8 +73,9 @@ class Job {
 
   /// The job is a dead letter, with `why` as its error. False: it was not ours any more.
   bool reject(std::string_view why) {
-    if (!begin_to_settle()) return false;
-    return queue_->reject(given_.ticket, why) != detail::JobQueue::GivenBack::not_ours;
+    if (settled_) return false;
+    return settle([&] { return queue_->reject(given_.ticket, why); }) !=
+           detail::JobQueue::GivenBack::not_ours;
   }
 
   /// It stays ours for a whole QueueOptions::visibility from now on. False: it is not ours any more;
@@ -91,13 +95,24 @@ class Job {
       : queue_{std::move(queue)}, given_{std::move(given)}, value_{std::move(value)} {}
 
   detail::JobQueue::GivenBack give_back(std::chrono::milliseconds delay, std::string_view why) {
-    if (!begin_to_settle()) return detail::JobQueue::GivenBack::not_ours;
-    return queue_->give_back(given_.ticket, delay, why);
+    if (settled_) return detail::JobQueue::GivenBack::not_ours;
+    return settle([&] { return queue_->give_back(given_.ticket, delay, why); });
   }
 
-  bool begin_to_settle() {
-    given_.lease.reset();
-    return !std::exchange(settled_, true);
+  template <class Say>
+  auto settle(Say&& say) {
+    settled_ = true;
+    auto lease = std::exchange(given_.lease, nullptr);
+    try {
+      return say();
+    } catch (Error const& fault) {
+      if (!fault.in_doubt()) unsettle(std::move(lease));
+      throw;
+    }
+  }
+  void unsettle(std::shared_ptr<detail::JobLease> lease) noexcept {
+    settled_ = false;
+    given_.lease = std::move(lease);
   }
 
   std::shared_ptr<detail::JobQueue const> queue_;
@@ -216,13 +231,16 @@ class Queue {
 
   /// All of them are done: as Job::ack, by one command. How many were.
   std::size_t ack(std::span<Job<T>> jobs) {
+    std::vector<Job<T>*> open;
     std::vector<std::string_view> tickets;
     for (auto& job : jobs) {
-      if (job.begin_to_settle()) tickets.push_back(job.given_.ticket);
+      if (job.settled_) continue;
+      open.push_back(&job);
+      tickets.push_back(job.given_.ticket);
     }
-    std::size_t out = 0;
-    for (bool const done : queue_->acknowledge(tickets)) out += done ? 1 : 0;
-    return out;
+    auto const done = queue_->acknowledge(tickets);
+    for (auto* const job : open) job->settle([] {});
+    return static_cast<std::size_t>(std::count(done.begin(), done.end(), true));
   }
 
   /// The oldest dead letters, up to `most`; those after the one with that id.
