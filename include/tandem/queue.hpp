@@ -58,7 +58,7 @@ class Job {
   /// and another has it.
   bool ack() {
     if (settled_) return false;
-    return settle([this] {
+    return settle([this]() -> bool {  // not the vector's proxy
       std::string_view const tickets[] = {given_.ticket};
       return queue_->acknowledge(tickets)[0];
     });
