@@ -30,6 +30,10 @@ constexpr milliseconds look_in_after{5000};
 // The same while nothing would be heard.
 constexpr milliseconds look_in_while_deaf{1000};
 
+Deadline next_look_in(QueueAgent::Waiter const& waiter) {
+  return steady_clock::now() + (waiter.would_be_told() ? look_in_after : look_in_while_deaf);
+}
+
 // What a call may outlive its deadline by, so that its last word with the server can be an answer.
 constexpr milliseconds courtesy{40};
 
@@ -126,9 +130,7 @@ bool JobQueue::push(std::span<std::string const> jobs, PushOptions const& option
     do {
       waiter.joins();
       outcome = run_push(jobs, options, mark, waiter.token()).as<int>();
-    } while (outcome == 0 &&
-             waiter.wait(give_up, steady_clock::now() + look_in_while_deaf, {}) == Woken::to_ask);
-    if (outcome != 0) waiter.has_left();
+    } while (outcome == 0 && waiter.wait(give_up, next_look_in(waiter), {}) == Woken::to_ask);
   }
   if (outcome == 0) {
     throw QueueFull{
@@ -198,9 +200,9 @@ std::vector<GivenJob> JobQueue::pop(std::size_t most, Deadline deadline,
       waiter.begin_anew();
       continue;
     }
-    auto pause = heard ? look_in_after : look_in_while_deaf;
-    if (due >= 0) pause = std::min(pause, milliseconds{due});
-    switch (waiter.wait(deadline, steady_clock::now() + pause, stop)) {
+    auto ask_at = next_look_in(waiter);
+    if (due >= 0) ask_at = std::min(ask_at, steady_clock::now() + milliseconds{due});
+    switch (waiter.wait(deadline, ask_at, stop)) {
       case QueueAgent::Waiter::Woken::given: {
         std::vector<GivenJob> out;
         out.push_back(waiter.take_given());
@@ -323,11 +325,8 @@ bool JobQueue::drain(Deadline deadline, std::stop_token const& stop) const {
   for (;;) {
     waiter.joins();
     Argument const arguments[] = {waiter.token(), 0};
-    if (run(scripts::queue_await_fewer, arguments).as<bool>()) {
-      waiter.has_left();
-      return true;
-    }
-    auto const woken = waiter.wait(deadline, steady_clock::now() + look_in_while_deaf, stop);
+    if (run(scripts::queue_await_fewer, arguments).as<bool>()) return true;
+    auto const woken = waiter.wait(deadline, next_look_in(waiter), stop);
     if (woken != QueueAgent::Waiter::Woken::to_ask) return false;
   }
 }

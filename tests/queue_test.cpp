@@ -227,6 +227,29 @@ TEST_P(QueueTest, JobThatIsGivenToOneWhoHasJustGivenUpIsGivenBackUnseen) {
   EXPECT_EQ(job->delivery(), 1U);
 }
 
+TEST_P(QueueTest, WhoAsksBeforeItIsToldWhatItWasGivenTakesNothingBesides) {
+  FaultProxy proxy{server_};
+  auto options = Options::from_url(proxy.url());
+  options.protocol = GetParam();
+  Jobs there{Client{options}, "jobs"};
+  std::stop_source listens;
+  auto first = waiting_pop(there, listens.get_token());
+  listens.request_stop();
+  EXPECT_FALSE(first.get());
+  ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == 0; }));
+  proxy.delay_where_asked("SUBSCRIBE", 600ms);
+  jobs_.push("b", {.delay = 300ms});  // it asks then
+  auto popped = waiting_pop(there);
+  jobs_.push("a");  // it is told of this one later
+  auto const b = popped.get();
+  ASSERT_TRUE(b);
+  if (b->value() == "a") GTEST_SKIP() << "the machine was slow";
+  auto const a = jobs_.pop(long_enough);
+  ASSERT_TRUE(a);
+  EXPECT_EQ(a->value(), "a");
+  EXPECT_EQ(a->delivery(), 1U);
+}
+
 TEST_P(QueueTest, WhoWaitsAndIsDeadIsPassedOver) {
   auto popped = waiting_pop(jobs_);
   redis_.command("ZADD", "{jobs}:waiters", 9e15, "dead/1/30000/5/nobody");
@@ -397,6 +420,17 @@ TEST_P(QueueTest, DelayedJobIsThereWhenItsTimeHasComeAndWakesWhoWaits) {
   EXPECT_EQ(state.depth(), 3U);
 }
 
+TEST_P(QueueTest, JobsThatFallDueTogetherWakeAsManyAsWait) {
+  std::vector<std::future<std::optional<Job<std::string>>>> pops;
+  for (int i = 0; i < 2; ++i) {
+    // Less than it takes until who is told nothing looks in.
+    pops.push_back(std::async(std::launch::async, [&] { return jobs_.pop(4s); }));
+    ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == pops.size(); }));
+  }
+  jobs_.push_many(std::vector<std::string>{"a", "b"}, {.delay = 100ms});
+  for (auto& each : pops) EXPECT_TRUE(each.get());
+}
+
 TEST_P(QueueTest, HigherPriorityIsServedFirst) {
   jobs_.push("low", {.priority = Priority::low});
   jobs_.push("normal");
@@ -462,6 +496,15 @@ TEST_P(QueueTest, IdIsQueuedOnceWithinItsWindow) {
   EXPECT_THAT(drained(own), ElementsAre("d"));
 }
 
+TEST_P(QueueTest, WhoWaitsIsGivenAJobWithAnIdAtOnce) {
+  auto popped = std::async(std::launch::async, [&] { return jobs_.pop(4s); });
+  ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == 1; }));
+  jobs_.push("a", {.id = "1"});
+  auto const job = popped.get();
+  ASSERT_TRUE(job);
+  EXPECT_EQ(job->id(), "1");
+}
+
 TEST_P(QueueTest, PushWithAnIdIsAskedAgainWhenItsAnswerIsLost) {
   FaultProxy proxy{server_};
   Jobs there{Client{proxy.url()}, "jobs"};
@@ -503,7 +546,9 @@ TEST_P(QueueTest, FullQueueTakesNoMoreThanItMay) {
 }
 
 TEST_P(QueueTest, PushIntoAFullQueueWaitsForRoom) {
-  Jobs own{redis_, "jobs", {.most = 2, .wait_for_room = long_enough}};
+  // Less than it takes until who is told nothing looks in.
+  Jobs own{redis_, "jobs", {.most = 2, .wait_for_room = 4s}};
+  EXPECT_TRUE(own.drain(0s));  // it listens in a moment
   own.push_many(std::vector<std::string>{"a", "b"});
   auto pushed = std::async(std::launch::async, [&] { return own.push("c"); });
   ASSERT_TRUE(eventually([&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>() == 1; }));
@@ -518,6 +563,17 @@ TEST_P(QueueTest, PushIntoAFullQueueWaitsForRoom) {
   again.get();
   EXPECT_THAT(drained(own), ElementsAre("d", "e"));
   EXPECT_EQ(redis_.command("ZCARD", "{jobs}:blocked").as<int>(), 0);
+}
+
+TEST_P(QueueTest, JobThatIsGivenUpMakesRoomToo) {
+  Jobs own{
+      redis_, "jobs", {.visibility = 1ms, .max_deliveries = 1, .most = 1, .wait_for_room = 4s}};
+  own.push("a");
+  (void)own.try_pop();
+  auto pushed = std::async(std::launch::async, [&] { return own.push("b", {.id = "b"}); });
+  ASSERT_TRUE(eventually([&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>() == 1; }));
+  EXPECT_EQ(own.pop(long_enough)->value(), "b");  // and "a" becomes a dead letter
+  EXPECT_TRUE(pushed.get());
 }
 
 // -- bad input ------------------------------------------------------------------------------------

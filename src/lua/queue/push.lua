@@ -27,6 +27,5 @@ for i = 5, #ARGV do
     if added.err then return added end -- the first: once a script has written, it may go on
   end
 end
-if token ~= '' then redis.call('ZREM', blocked, token) end
 hand_out(now)
 return 1
