@@ -40,6 +40,8 @@ using Jobs = Queue<std::string>;
 
 // A wait that must succeed fails its test after this instead of hanging.
 constexpr auto long_enough = 20s;
+// Less than it takes until who waits and is told nothing looks in.
+constexpr auto before_it_looks_in = 4s;
 
 class QueueTest : public ::testing::TestWithParam<int> {
  protected:
@@ -270,7 +272,7 @@ TEST_P(QueueTest, JobThatIsNotAcknowledgedIsGivenToAnotherWhenItsVisibilityEnds)
   brief.push("a");
   auto first = brief.try_pop();
   ASSERT_TRUE(first);
-  auto second = brief.pop(long_enough);
+  auto second = brief.pop(before_it_looks_in);
   ASSERT_TRUE(second);
   EXPECT_EQ(second->value(), "a");
   EXPECT_EQ(second->id(), first->id());
@@ -414,7 +416,7 @@ TEST_P(QueueTest, DelayedJobIsThereWhenItsTimeHasComeAndWakesWhoWaits) {
   auto const first = popped.get();
   ASSERT_TRUE(first);
   EXPECT_EQ(first->value(), "soon");
-  EXPECT_EQ(jobs_.pop(long_enough)->value(), "late");
+  EXPECT_EQ(jobs_.pop(before_it_looks_in)->value(), "late");
   auto const state = jobs_.state();
   EXPECT_EQ(state.delayed, 1U);
   EXPECT_EQ(state.depth(), 3U);
@@ -423,8 +425,7 @@ TEST_P(QueueTest, DelayedJobIsThereWhenItsTimeHasComeAndWakesWhoWaits) {
 TEST_P(QueueTest, JobsThatFallDueTogetherWakeAsManyAsWait) {
   std::vector<std::future<std::optional<Job<std::string>>>> pops;
   for (int i = 0; i < 2; ++i) {
-    // Less than it takes until who is told nothing looks in.
-    pops.push_back(std::async(std::launch::async, [&] { return jobs_.pop(4s); }));
+    pops.push_back(std::async(std::launch::async, [&] { return jobs_.pop(before_it_looks_in); }));
     ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == pops.size(); }));
   }
   jobs_.push_many(std::vector<std::string>{"a", "b"}, {.delay = 100ms});
@@ -497,7 +498,7 @@ TEST_P(QueueTest, IdIsQueuedOnceWithinItsWindow) {
 }
 
 TEST_P(QueueTest, WhoWaitsIsGivenAJobWithAnIdAtOnce) {
-  auto popped = std::async(std::launch::async, [&] { return jobs_.pop(4s); });
+  auto popped = std::async(std::launch::async, [&] { return jobs_.pop(before_it_looks_in); });
   ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == 1; }));
   jobs_.push("a", {.id = "1"});
   auto const job = popped.get();
@@ -546,8 +547,7 @@ TEST_P(QueueTest, FullQueueTakesNoMoreThanItMay) {
 }
 
 TEST_P(QueueTest, PushIntoAFullQueueWaitsForRoom) {
-  // Less than it takes until who is told nothing looks in.
-  Jobs own{redis_, "jobs", {.most = 2, .wait_for_room = 4s}};
+  Jobs own{redis_, "jobs", {.most = 2, .wait_for_room = before_it_looks_in}};
   EXPECT_TRUE(own.drain(0s));  // it listens in a moment
   own.push_many(std::vector<std::string>{"a", "b"});
   auto pushed = std::async(std::launch::async, [&] { return own.push("c"); });
@@ -567,7 +567,9 @@ TEST_P(QueueTest, PushIntoAFullQueueWaitsForRoom) {
 
 TEST_P(QueueTest, JobThatIsGivenUpMakesRoomToo) {
   Jobs own{
-      redis_, "jobs", {.visibility = 1ms, .max_deliveries = 1, .most = 1, .wait_for_room = 4s}};
+      redis_,
+      "jobs",
+      {.visibility = 1ms, .max_deliveries = 1, .most = 1, .wait_for_room = before_it_looks_in}};
   own.push("a");
   (void)own.try_pop();
   auto pushed = std::async(std::launch::async, [&] { return own.push("b", {.id = "b"}); });
