@@ -25,3 +25,4 @@
 #include <tandem/shared_set.hpp>
 #include <tandem/shared_value.hpp>
 #include <tandem/statistics.hpp>
+#include <tandem/topic.hpp>
