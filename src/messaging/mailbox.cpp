@@ -35,8 +35,8 @@ bool Mailbox::make_room(std::size_t size) {
     next = missed;
     return true;
   }
-  ++at_end_.dropped;
   failed_ = when_full_ == SubscriptionOptions::WhenFull::fail;
+  if (!failed_) ++at_end_.dropped;
   return false;
 }
 

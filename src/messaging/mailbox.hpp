@@ -42,7 +42,7 @@ class Mailbox {
     bool gap = false;
     bool look = false;
     std::optional<Message> message{};
-    bool failed = false;  // nothing follows
+    bool failed = false;  // what would follow found no room, and nothing does
   };
   /// Waits for it. None: it is closed.
   [[nodiscard]] std::optional<Letter> take();

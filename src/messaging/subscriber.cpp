@@ -101,7 +101,7 @@ void Subscriber::open(Mailbox::Letter const& letter) {
   if (letter.message && wish_.history) {
     tell_in_order(*letter.message);
   } else if (letter.message) {
-    tell(letter.message->topic, letter.message->bytes);
+    tell(wish_.is_pattern ? letter.message->topic : wish_.topic, letter.message->bytes);
   }
   if (letter.failed) fail();
 }
@@ -132,6 +132,7 @@ void Subscriber::guarded(Call&& call) {
 }
 
 void Subscriber::fail() {
+  tell_gap({TopicGap::Why::buffer_full});
   if (!goes_on()) return;
   client_.core().options().report(Error{
       fmt::format("tandem: the subscription to {} has ended: its buffer was full", in_words())});
