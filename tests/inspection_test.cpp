@@ -404,6 +404,23 @@ void use_small_structures(Client& redis) {
   ranking.erase(1);
 }
 
+void use_topics(Client& redis) {
+  Topic<int> const plain{redis, "topic"};
+  Topic<int> const kept{redis, "kept", {.history = 1}};
+  {
+    auto const one = plain.subscribe([](int) {});
+    auto const two = TopicPattern<int>{redis, "t*"}.subscribe([](auto const&, int) {});
+    auto const three = kept.subscribe([](int) {});
+    plain.publish(1);
+    kept.publish(1);
+  }
+  // What is said at an end goes out in the background.
+  EXPECT_TRUE(support::eventually([&] {
+    return redis.command("PUBSUB", "NUMPAT").as<int>() == 0 &&
+           redis.command("PUBSUB", "CHANNELS", "t*").as<std::vector<std::string>>().size() <= 1;
+  }));
+}
+
 /// Every call of every primitive, once, so that the server counts what it sends.
 void use_everything(Client& redis) {
   Lock lock{redis, "lock", {.lease = 3s}};
@@ -455,6 +472,7 @@ void use_everything(Client& redis) {
   (void)map.size();
   map.clear();
   use_small_structures(redis);
+  use_topics(redis);
   redis.transaction({"k"}, [](Transaction&) {});
 }
 
@@ -466,7 +484,7 @@ TEST_F(InspectionTest, CommandsInUseHoldEveryCommandThatThePrimitivesSend) {
     if (HasFailure()) return;
     own_.command("FLUSHALL");
   }
-  std::set<std::string> const others{"HELLO", "AUTH",   "SELECT",   "FLUSHALL",
+  std::set<std::string> const others{"HELLO", "AUTH",   "SELECT",   "PUBSUB",
                                      "INFO",  "CONFIG", "FLUSHALL", "COMMAND"};
   auto const stats = own_.command("INFO", "commandstats").as<std::string>();
   std::regex const name{"cmdstat_([a-z]+)"};

@@ -20,6 +20,8 @@ set(of_locking "^src/(locking/.*|(hold|lock|multi_lock|owner|recursive_lock|sema
 set(of_buffering "^src/(buffering/.*|(buffered_counter(_buffer)?|statistics)\\.[ch]pp)$")
 # What keeps shared data in the process is in src/caching/.
 set(of_caching "^src/(caching/.*|cached_map\\.cpp)$")
+# What is published and heard is in src/messaging/.
+set(of_messaging "^src/(messaging/.*|topic\\.cpp)$")
 # What shared data has in common is in src/sharing/.
 set(of_sharing "^src/(sharing/.*|shared_value\\.cpp)$")
 
@@ -69,6 +71,9 @@ foreach(file IN LISTS files)
     endif()
     if(header MATCHES "^caching/" AND NOT file MATCHES "${of_caching}")
       string(APPEND bad "  ${file}: ${header} (it is for CachedMap)\n")
+    endif()
+    if(header MATCHES "^messaging/" AND NOT file MATCHES "${of_messaging}")
+      string(APPEND bad "  ${file}: ${header} (it is for Topic)\n")
     endif()
     if(header MATCHES "^sharing/" AND NOT file MATCHES "${of_sharing}")
       string(APPEND bad "  ${file}: ${header} (it is for shared data)\n")

@@ -35,10 +35,7 @@ std::string Subscriber::in_words() const {
 void Subscriber::begin() {
   agent_.add(shared_from_this(), client_.core().deadline());
   try {
-    if (wish_.history) {
-      wish_.history->begin(wish_.options.replay);
-      if (wish_.options.replay > 0) mailbox_.put_look();
-    }
+    if (wish_.history) wish_.history->begin(wish_.options.replay);
     start();
   } catch (...) {
     agent_.forget(*this);
@@ -75,10 +72,10 @@ void Subscriber::let_go_of_thread() noexcept {
 bool Subscriber::goes_on() const noexcept { return generation_ == fork_generation() && active_; }
 
 void Subscriber::on_heard() {
-  if (!std::exchange(was_heard_, true)) return;
+  bool const again = std::exchange(was_heard_, true);
   if (wish_.history) {
     mailbox_.put_look();
-  } else {
+  } else if (again) {
     mailbox_.put_gap();
   }
 }

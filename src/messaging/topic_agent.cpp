@@ -6,6 +6,8 @@
 
 #include <fmt/core.h>
 
+#include "core/describe.hpp"
+
 namespace tandem::detail {
 namespace {
 
@@ -56,11 +58,8 @@ void TopicAgent::forget(Subscriber const& subscriber) noexcept {
     auto& channel = found->second;
     std::erase_if(channel.subscribers, [&](auto const& each) { return each.get() == &subscriber; });
     if (!channel.subscribers.empty()) return;
-    if (channel.state != State::wanted) {
-      (subscriber.is_pattern() ? gone_patterns_ : gone_channels_).push_back(found->first);
-      ask_at_ = Deadline{};
-    }
-    all.erase(found);
+    if (channel.state == State::wanted) all.erase(found);
+    ask_at_ = Deadline{};
   }
   events_.wake();
 }
@@ -74,13 +73,12 @@ void TopicAgent::on_disconnected() { want_all(); }
 void TopicAgent::want_all() {
   std::lock_guard const guard{mutex_};
   for (auto* const all : {&channels_, &patterns_}) {
+    std::erase_if(*all, [](auto const& each) { return each.second.subscribers.empty(); });
     for (auto& [name, channel] : *all) {
       channel.state = State::wanted;
       channel.ask_at = Deadline{};
     }
   }
-  gone_channels_.clear();
-  gone_patterns_.clear();
   ask_at_ = Deadline{};
 }
 
@@ -99,14 +97,22 @@ Deadline TopicAgent::on_time(Deadline now) {
   std::lock_guard const guard{mutex_};
   if (!events_.connected()) return Deadline::max();  // on_connected() comes
   if (now < ask_at_) return ask_at_;
-  for (auto const& name : std::exchange(gone_channels_, {}))
-    (void)events_.ask_to_hear("UNSUBSCRIBE", name, nullptr);
-  for (auto const& name : std::exchange(gone_patterns_, {}))
-    (void)events_.ask_to_hear("PUNSUBSCRIBE", name, nullptr);
   ask_at_ = Deadline::max();
-  ask(false, now);
-  ask(true, now);
+  for (bool const is_pattern : {false, true}) {
+    let_go(is_pattern);
+    ask(is_pattern, now);
+  }
   return ask_at_;
+}
+
+void TopicAgent::let_go(bool is_pattern) {
+  std::erase_if(all_like(is_pattern), [&](auto const& each) {
+    auto const& [name, channel] = each;
+    if (!channel.subscribers.empty()) return false;
+    if (channel.state != State::wanted)
+      (void)events_.ask_to_hear(is_pattern ? "PUNSUBSCRIBE" : "UNSUBSCRIBE", name, nullptr);
+    return true;
+  });
 }
 
 void TopicAgent::ask(bool is_pattern, Deadline now) {
@@ -136,12 +142,11 @@ void TopicAgent::on_answer(bool is_pattern, std::string const& name, std::uint64
     if (found == all.end() || found->second.question != question) return;
     auto& channel = found->second;
     if (reply.is_error()) {
-      ServerError const refusal{reply.error_text(),
-                                fmt::format("{} for {}", is_pattern ? "PSUBSCRIBE" : "SUBSCRIBE",
-                                            channel.subscribers.front()->in_words())};
+      ServerError const refusal{
+          reply.error_text(),
+          fmt::format("{} on {}", is_pattern ? "PSUBSCRIBE" : "SUBSCRIBE", printable(name))};
       // Who waits for it is told by an exception; who was heard for before, now.
-      bool const is_news = !channel.refusal && channel.was_heard;
-      if (is_news) report = refusal;
+      if (!channel.refusal && channel.was_heard && !channel.subscribers.empty()) report = refusal;
       channel.refusal = refusal;
       ++channel.refusals;
       channel.state = State::wanted;

@@ -38,7 +38,7 @@ class TopicAgent final : public EventListener {
     Deadline ask_at{};           // when wanted
     std::uint64_t question = 0;  // when asked: by which
     bool was_heard = false;
-    std::vector<std::shared_ptr<Subscriber>> subscribers{};
+    std::vector<std::shared_ptr<Subscriber>> subscribers{};  // none: to be unsubscribed
     std::uint64_t refusals = 0;
     std::optional<ServerError> refusal{};  // the last one, until it is heard
   };
@@ -57,6 +57,7 @@ class TopicAgent final : public EventListener {
   }
   void want_all();
   void ask(bool is_pattern, Deadline now);
+  void let_go(bool is_pattern);
   void on_answer(bool is_pattern, std::string const& name, std::uint64_t question,
                  ReplyView const& reply);
 
@@ -66,8 +67,6 @@ class TopicAgent final : public EventListener {
   std::condition_variable changed_{};
   Channels channels_{};
   Channels patterns_{};
-  std::vector<std::string> gone_channels_{};  // those are to be unsubscribed
-  std::vector<std::string> gone_patterns_{};
   Deadline ask_at_ = Deadline::max();
   std::uint64_t questions_ = 0;
   std::uint64_t refusals_ = 0;  // of connections

@@ -28,7 +28,7 @@ using support::Told;
 
 constexpr int publishers = 8;
 constexpr int subscribers = 8;
-constexpr int messages = 300;  // of each publisher
+constexpr int messages = 1000;  // of each publisher
 constexpr auto patience = 90s;
 
 /// Eight processes publish, eight others subscribe, some of them late, and connections are killed.
@@ -111,7 +111,7 @@ TEST_P(TopicProcessesTest, EverySubscriberIsToldEveryMessageOnceInOrderThoughCon
   EXPECT_TRUE(eventually(
       [&] {
         kill_some(redis, random);
-        std::this_thread::sleep_for(20ms);  // so that something comes about in between
+        std::this_thread::sleep_for(5ms);  // so that something comes about in between
         return *published_ == publishers * messages && *subscribed_ == subscribers;
       },
       patience));
