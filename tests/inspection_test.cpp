@@ -140,7 +140,7 @@ TEST_F(InspectionTest, NamesWhatTheUserMayNotRun) {
                                                Not(HasSubstr("secret")))));
   auto const channels = as_user("~* resetchannels &news +@all");
   EXPECT_THAT(Client{channels}.inspect().denied,
-              ElementsAre("PUBLISH tandem:x", "SUBSCRIBE tandem:x"));
+              ElementsAre("PSUBSCRIBE tandem:*", "PUBLISH tandem:x", "SUBSCRIBE tandem:x"));
   auto const reader = as_user("~* &* +@all -@write");
   EXPECT_THAT(Client{reader}.inspect().denied, AllOf(Contains("SET"), Not(Contains("GET"))));
   auto const scripts = as_user("~* &* +@all -eval");

@@ -11,7 +11,7 @@ set(floors
   error options command describe companion_key random_id reply script codec scratch channel  # what is said: no sockets, no threads
   fork per_process process since_boot thread waiting futex bell lookup socket tls wire backoff inspection connect pool request line line_writing line_ends shared_line  # connections
   pipeline transaction conversation connection             # saying it there
-  events attendant core client shared_key hold owner shared_hash cached_hash)            # what every primitive is built with
+  events attendant core client shared_key hold owner shared_hash cached_hash subscription)            # what every primitive is built with
 # The exceptions: primitives that are a Lock with another face.
 set(exceptions "mutex -> lock" "recursive_lock -> lock" "shared_mutex -> shared_lock")
 # What locks have in common is in src/locking/, for these only.

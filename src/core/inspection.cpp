@@ -102,7 +102,7 @@ constexpr char const* in_use[] = {
 /// Without its arguments: `ZADD`, `CLIENT ID`, `PUBLISH tandem:x`.
 std::string shortened(std::string_view command) {
   if (command.starts_with('?')) command.remove_prefix(1);
-  bool const two = command.starts_with("CLIENT ") || command.find(" tandem:x") != command.npos;
+  bool const two = command.starts_with("CLIENT ") || command.find(" tandem:") != command.npos;
   auto end = command.find(' ');
   if (two) end = command.find(' ', end + 1);
   return std::string{command.substr(0, end)};

@@ -15,8 +15,8 @@
 namespace tandem::detail {
 namespace {
 
-constexpr std::size_t most_of_a_read = 1000;
-constexpr std::size_t bytes_of_a_read = 1U << 20U;
+constexpr std::size_t most_of_a_part = 1000;
+constexpr std::size_t bytes_of_a_part = 1U << 20U;
 constexpr auto last_sequence = std::numeric_limits<std::uint64_t>::max();
 
 /// Two numbers with a sign between.
@@ -59,9 +59,9 @@ std::optional<History::Field> History::read_field(std::string_view text) noexcep
   return Field{text.substr(0, text.find(' ')), parts->second};
 }
 
-History::Id History::next_id() const noexcept {
-  if (id_.sequence == last_sequence) return {id_.milliseconds + 1, 0};
-  return {id_.milliseconds, id_.sequence + 1};
+History::Id History::Place::next_id() const noexcept {
+  if (id.sequence == last_sequence) return {id.milliseconds + 1, 0};
+  return {id.milliseconds, id.sequence + 1};
 }
 
 void History::begin(std::size_t replay) {
@@ -70,79 +70,71 @@ void History::begin(std::size_t replay) {
   // More than Lua's numbers hold is everything, too.
   Argument const arguments[] = {std::min<std::size_t>(replay, 1'000'000'000)};
   auto const reply = core.run(scripts::topic_begin, keys, arguments, core.deadline());
-  id_ = {};
-  birth_.clear();
-  number_ = 0;
+  place_ = {.number = 0};
   if (reply.size() == 0) return;
   auto const id = read_id(reply[0].as<std::string_view>()).value_or(Id{});
   bool const after = reply[2].as<bool>();
-  id_ = after || id == Id{} ? id
-        : id.sequence > 0   ? Id{id.milliseconds, id.sequence - 1}
-                            : Id{id.milliseconds - 1, last_sequence};
-  number_.reset();
+  place_.id = after || id == Id{} ? id
+              : id.sequence > 0   ? Id{id.milliseconds, id.sequence - 1}
+                                  : Id{id.milliseconds - 1, last_sequence};
+  place_.number.reset();
   auto const field = read_field(reply[1].as<std::string_view>());
   if (!field) return;
-  birth_ = field->birth;
-  number_ = after ? field->number : field->number - 1;
+  place_.birth = field->birth;
+  place_.number = after ? field->number : field->number - 1;
 }
 
 History::Part History::read() {
   auto& core = client_.core();
   std::string_view const keys[] = {key_};
-  auto const from = next_id();
+  auto const from = place_.next_id();
   auto const from_text = fmt::format("{}-{}", from.milliseconds, from.sequence);
-  Argument const arguments[] = {from_text, birth_, count_};
+  Argument const arguments[] = {from_text, place_.birth, most_of_a_part, bytes_of_a_part};
   Part out{core.run(scripts::topic_read, keys, arguments, core.deadline())};
   auto const& reply = out.reply;
   is_there_ = reply.size() > 0;
   if (!is_there_) return out;
 
+  auto place = place_;
+  auto const last = read_id(reply[0].as<std::string_view>());
   if (reply[2].as<bool>()) {
     out.steps.push_back({TopicGap{TopicGap::Why::history_lost}});
-    birth_.clear();
-    number_.reset();
-    id_ = {};
-  } else if (auto const last = read_id(reply[0].as<std::string_view>()); last && *last < id_) {
+    place = {};
+  } else if (last && *last < place.id) {
     // It has forgotten what was told; what it has was told before.
     out.steps.push_back({TopicGap{TopicGap::Why::history_lost}});
-    id_ = *last;
+    place.id = *last;
+    place.number.reset();
     auto const field = read_field(reply[1].as<std::string_view>());
-    number_.reset();
-    if (field) number_ = field->number;
-    return out;
+    if (field) place.number = field->number;
   }
-  std::size_t bytes = 0;
-  for (std::size_t i = 3; i + 2 < reply.size(); i += 3) {
+  out.is_last = !reply[3].as<bool>();
+  for (std::size_t i = 4; i + 2 < reply.size(); i += 3) {
     auto const id = read_id(reply[i].as<std::string_view>());
     auto const field = read_field(reply[i + 1].as<std::string_view>());
-    auto const message = reply[i + 2].as<std::string_view>();
-    bytes += message.size();
     if (id && field) {
-      go_on(*id, *field, message, out.steps);
+      place.go_on(*id, *field, reply[i + 2].as<std::string_view>(), out.steps);
     } else if (id) {
-      id_ = *id;  // a stranger's
+      place.id = *id;  // a stranger's
     }
   }
-  auto const got = reply.size() / 3 - 1;
-  out.is_last = got < count_;
-  // As many as make a part of good size, if they are like these.
-  auto const fitting = got * bytes_of_a_read / std::max<std::size_t>(bytes, 1);
-  count_ = std::clamp<std::size_t>(std::min(fitting, 10 * count_), 1, most_of_a_read);
+  place_ = std::move(place);
   return out;
 }
 
 /// Tells a message, and before it what is missing since the last one.
-void History::go_on(Id id, Field const& field, std::string_view message, std::vector<Step>& steps) {
-  bool const same = birth_.empty() || birth_ == field.birth;
-  if (number_ && same && field.number > *number_ + 1) {
-    steps.push_back({TopicGap{TopicGap::Why::history_trimmed, field.number - *number_ - 1}});
-  } else if (!same || (number_ && field.number <= *number_)) {
+void History::Place::go_on(Id to, Field const& field, std::string_view message,
+                           std::vector<Step>& steps) {
+  bool const same = birth.empty() || birth == field.birth;
+  if (number && same && field.number > *number + 1) {
+    steps.push_back({TopicGap{TopicGap::Why::history_trimmed, field.number - *number - 1}});
+  } else if (!same || (number && field.number <= *number)) {
     steps.push_back({TopicGap{TopicGap::Why::history_lost}});
   }
-  id_ = id;
-  birth_ = field.birth;
-  number_ = field.number;
   steps.push_back({std::nullopt, message});
+  id = to;
+  birth = field.birth;
+  number = field.number;
 }
 
 History::Heard History::parse(std::string_view text) {
@@ -157,16 +149,19 @@ History::Heard History::parse(std::string_view text) {
 }
 
 History::Order History::order_of(Heard const& heard) const noexcept {
-  if (birth_ != heard.field.birth) return Order::beyond;
-  if (heard.id <= id_) return Order::told;
-  return number_ && heard.field.number == *number_ + 1 ? Order::next : Order::beyond;
+  if (place_.birth != heard.field.birth) return Order::beyond;
+  if (heard.id <= place_.id) return Order::told;
+  bool const is_next = place_.number && heard.field.number == *place_.number + 1;
+  return is_next ? Order::next : Order::beyond;
 }
 
 std::vector<History::Step> History::take(Heard const& heard) {
   std::vector<Step> out;
+  auto place = place_;
   // One of a history that there was before this one has been told, or is known to be lost.
-  if (is_there_ && !birth_.empty() && birth_ != heard.field.birth) return out;
-  go_on(heard.id, heard.field, heard.message, out);
+  if (is_there_ && !place.birth.empty() && place.birth != heard.field.birth) return out;
+  place.go_on(heard.id, heard.field, heard.message, out);
+  place_ = std::move(place);
   return out;
 }
 

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include <tandem/topic.hpp>
+#include <tandem/core/subscription.hpp>
 
 namespace tandem::detail {
 
@@ -66,18 +66,21 @@ class History {
   };
   [[nodiscard]] static std::optional<Id> read_id(std::string_view text) noexcept;
   [[nodiscard]] static std::optional<Field> read_field(std::string_view text) noexcept;
-  [[nodiscard]] Id next_id() const noexcept;
-  void go_on(Id id, Field const& field, std::string_view message, std::vector<Step>& steps);
+  /// What was told last.
+  struct Place {
+    Id id{};
+    std::string birth{};                    // empty: nothing, and any history will do
+    std::optional<std::uint64_t> number{};  // none: the next one may have any
+
+    [[nodiscard]] Id next_id() const noexcept;
+    void go_on(Id to, Field const& field, std::string_view message, std::vector<Step>& steps);
+  };
 
   Client client_;
   std::string key_;
   std::string channel_;
-  // What was told last.
-  Id id_{};
-  std::string birth_{};                    // empty: nothing, and any history will do
-  std::optional<std::uint64_t> number_{};  // none: the next one may have any
-  std::size_t count_ = 10;                 // of a read
-  bool is_there_ = false;                  // as the last read found
+  Place place_{};
+  bool is_there_ = false;  // as the last read found
 };
 
 struct History::Heard {

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include <tandem/topic.hpp>
+#include <tandem/core/subscription.hpp>
 
 namespace tandem::detail {
 

@@ -87,7 +87,13 @@ void Subscriber::run() {
   while (goes_on()) {
     auto const letter = mailbox_.take();
     if (!letter) return;
-    open(*letter);
+    try {
+      open(*letter);
+    } catch (std::exception const& fault) {  // out of memory: this thread must outlive it
+      client_.core().options().report(
+          Error{fmt::format("tandem: for {}: {}", in_words(), fault.what())});
+      if (wish_.history) mailbox_.put_look();
+    }
   }
 }
 

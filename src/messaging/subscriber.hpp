@@ -8,7 +8,7 @@
 #include <string_view>
 #include <thread>
 
-#include <tandem/topic.hpp>
+#include <tandem/core/subscription.hpp>
 
 #include "messaging/history.hpp"
 #include "messaging/mailbox.hpp"
