@@ -330,6 +330,23 @@ TEST_P(TopicHistoryTest, EmptyServerAfterARestartWaitsForTheNextMessage) {
   EXPECT_TRUE(told.become({"0", "1", "2", "(lost)", "3", "4"}));
 }
 
+TEST_P(TopicHistoryTest, HistoryThatBeginsAnewIsToldAlsoWhereTheClockWasSetBack) {
+  auto const news = topic(10);
+  Told told;
+  auto const subscription = news.subscribe(told.handler(), told.options());
+  publish(news, 0, 2);
+  EXPECT_TRUE(told.become(numbers(0, 2)));
+  auto const field =
+      redis_.command("XREVRANGE", stream, "+", "-", "COUNT", "1")[0][1][0].as<std::string>();
+  auto const later = std::to_string(milliseconds() + 3'600'000) + "-0";
+  redis_.command("XADD", stream, later, field.substr(0, field.find(' ')) + " 3", "2");
+  publish(news, 3, 4);  // by which the one before it is noticed
+  EXPECT_TRUE(told.become(numbers(0, 4)));
+  redis_.command("DEL", stream);
+  publish(news, 4, 6);
+  EXPECT_TRUE(told.become({"0", "1", "2", "3", "(lost)", "4", "5"}));
+}
+
 TEST_P(TopicHistoryTest, HistoryOfAnEarlierMomentIsAGapAndNothingIsToldAgain) {
   auto const news = proxied(100);
   auto const elsewhere = topic(100);
