@@ -140,7 +140,7 @@ TEST_F(InspectionTest, NamesWhatTheUserMayNotRun) {
                                                Not(HasSubstr("secret")))));
   auto const channels = as_user("~* resetchannels &news +@all");
   EXPECT_THAT(Client{channels}.inspect().denied,
-              ElementsAre("PUBLISH tandem:x", "SUBSCRIBE tandem:x"));
+              ElementsAre("PSUBSCRIBE tandem:*", "PUBLISH tandem:x", "SUBSCRIBE tandem:x"));
   auto const reader = as_user("~* &* +@all -@write");
   EXPECT_THAT(Client{reader}.inspect().denied, AllOf(Contains("SET"), Not(Contains("GET"))));
   auto const scripts = as_user("~* &* +@all -eval");
@@ -426,6 +426,24 @@ void use_a_queue(Client& redis) {
   waiter.join();
 }
 
+void use_topics(Client& redis) {
+  Topic<int> const plain{redis, "topic"};
+  Topic<int> const kept{redis, "kept", {.history = 1}};
+  {
+    auto const one = plain.subscribe([](int) {});
+    auto const two = TopicPattern<int>{redis, "t*"}.subscribe([](auto const&, int) {});
+    auto const three = kept.subscribe([](int) {});
+    plain.publish(1);
+    kept.publish(1);
+  }
+  // What is said at an end goes out in the background.
+  EXPECT_TRUE(support::eventually([&] {
+    return redis.command("PUBSUB", "NUMPAT").as<int>() == 0 &&
+           redis.command("PUBSUB", "CHANNELS", "topic").size() == 0 &&
+           redis.command("PUBSUB", "CHANNELS", "*kept*").size() == 0;
+  }));
+}
+
 /// Every call of every primitive, once, so that the server counts what it sends.
 void use_everything(Client& redis) {
   Lock lock{redis, "lock", {.lease = 3s}};
@@ -478,6 +496,7 @@ void use_everything(Client& redis) {
   map.clear();
   use_small_structures(redis);
   use_a_queue(redis);
+  use_topics(redis);
   redis.transaction({"k"}, [](Transaction&) {});
 }
 
@@ -489,7 +508,7 @@ TEST_F(InspectionTest, CommandsInUseHoldEveryCommandThatThePrimitivesSend) {
     if (HasFailure()) return;
     own_.command("FLUSHALL");
   }
-  std::set<std::string> const others{"HELLO", "AUTH",   "SELECT",   "FLUSHALL",
+  std::set<std::string> const others{"HELLO", "AUTH",   "SELECT",   "PUBSUB",
                                      "INFO",  "CONFIG", "FLUSHALL", "COMMAND"};
   auto const stats = own_.command("INFO", "commandstats").as<std::string>();
   std::regex const name{"cmdstat_([a-z]+)"};

@@ -11,7 +11,7 @@ set(floors
   error options command describe companion_key random_id reply script codec scratch channel  # what is said: no sockets, no threads
   fork per_process process since_boot thread waiting futex bell lookup socket tls wire backoff inspection connect pool request line line_writing line_ends shared_line  # connections
   pipeline transaction conversation connection             # saying it there
-  events attendant core client shared_key hold owner shared_hash cached_hash job_queue workforce)            # what every primitive is built with
+  events attendant core client shared_key hold owner shared_hash cached_hash job_queue workforce subscription)            # what every primitive is built with
 # The exceptions: primitives that are another one with another face.
 set(exceptions "mutex -> lock" "recursive_lock -> lock" "shared_mutex -> shared_lock" "worker -> queue")
 # What locks have in common is in src/locking/, for these only.
@@ -20,10 +20,12 @@ set(of_locking "^src/(locking/.*|(hold|lock|multi_lock|owner|recursive_lock|sema
 set(of_buffering "^src/(buffering/.*|(buffered_counter(_buffer)?|statistics)\\.[ch]pp)$")
 # What keeps shared data in the process is in src/caching/.
 set(of_caching "^src/(caching/.*|cached_map\\.cpp)$")
+# What is published and heard is in src/messaging/.
+set(of_messaging "^src/(messaging/.*|topic\\.cpp)$")
 # What shared data has in common is in src/sharing/.
 set(of_sharing "^src/(sharing/.*|shared_value\\.cpp)$")
 
-# What carries messages between processes is in src/queueing/.
+# What hands out jobs is in src/queueing/.
 set(of_queueing "^src/(queueing/.*|queue\\.cpp)$")
 
 # Where a third-party header may be included, and what may never be in a public header.
@@ -72,6 +74,9 @@ foreach(file IN LISTS files)
     endif()
     if(header MATCHES "^caching/" AND NOT file MATCHES "${of_caching}")
       string(APPEND bad "  ${file}: ${header} (it is for CachedMap)\n")
+    endif()
+    if(header MATCHES "^messaging/" AND NOT file MATCHES "${of_messaging}")
+      string(APPEND bad "  ${file}: ${header} (it is for Topic)\n")
     endif()
     if(header MATCHES "^sharing/" AND NOT file MATCHES "${of_sharing}")
       string(APPEND bad "  ${file}: ${header} (it is for shared data)\n")

@@ -26,4 +26,5 @@
 #include <tandem/shared_set.hpp>
 #include <tandem/shared_value.hpp>
 #include <tandem/statistics.hpp>
+#include <tandem/topic.hpp>
 #include <tandem/worker.hpp>

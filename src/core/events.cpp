@@ -264,6 +264,7 @@ void Events::connect() {
   subscribed_ = subscribing_ = 0;
   ask_again_ = Deadline::max();
   begin_tracking();
+  tell([](EventListener& listener) { listener.on_connected(); });
 }
 
 void Events::begin_tracking() {
@@ -390,6 +391,14 @@ void Events::ask_where_heard(Answer answer) {
   post(listening(), command, std::move(answer));
 }
 
+bool Events::ask_to_hear(std::string_view verb, std::string_view name, Answer answer) {
+  if (!connected()) return false;
+  CommandBuffer command;
+  command.add(std::initializer_list<Argument>{verb, name});
+  post(listening(), command, std::move(answer), 1);
+  return true;
+}
+
 bool Events::is_subscribed(std::string const& channel) const {
   std::lock_guard const guard{mutex_};
   auto const sent = wanted_.begin() + static_cast<std::ptrdiff_t>(subscribed_);
@@ -469,9 +478,15 @@ void Events::take_push(Link& link, ReplyView push) {
     if (channel == invalidations) return take_invalidation(push[2]);
     auto const text = push[2].as<std::string_view>();
     tell([&](EventListener& listener) { listener.on_message(channel, text); });
+  } else if (kind == "pmessage") {
+    auto const pattern = push[1].as<std::string_view>();
+    auto const channel = push[2].as<std::string_view>();
+    auto const text = push[3].as<std::string_view>();
+    tell([&](EventListener& listener) { listener.on_pattern_message(pattern, channel, text); });
   } else if (kind == "invalidate") {
     take_invalidation(push[1]);
-  } else if (kind == "subscribe" || kind == "unsubscribe" || kind == "pong") {
+  } else if (kind == "subscribe" || kind == "unsubscribe" || kind == "psubscribe" ||
+             kind == "punsubscribe" || kind == "pong") {
     if (link.pending.empty()) throw InDoubt{"tandem: the server confirmed what nobody asked for"};
     auto& front = link.pending.front();
     if (front.confirmations > 1) {

@@ -33,9 +33,14 @@ class EventListener {
   virtual void on_subscribed() {}
   /// The server refuses to be listened to (an ACL, a wrong password); it is asked again later.
   virtual void on_refused(ServerError const& /*error*/) {}
+  /// There is a connection, and nothing is heard over it yet.
+  virtual void on_connected() {}
   /// The connection is gone; it is made anew as long as it is wanted.
   virtual void on_disconnected() {}
   virtual void on_message(std::string_view /*channel*/, std::string_view /*text*/) {}
+  /// Of a channel that a pattern was subscribed for, by ask_to_hear.
+  virtual void on_pattern_message(std::string_view /*pattern*/, std::string_view /*channel*/,
+                                  std::string_view /*text*/) {}
   /// A key that was read after `track_next` has changed, and is no longer tracked. No key: any of
   /// them may have.
   virtual void on_changed(std::optional<std::string_view> /*key*/) {}
@@ -114,6 +119,10 @@ class Events final : private Waiting {
   /// Asks, by a PING, to be answered where messages and invalidations are heard: after all of them
   /// that the server says before. Nothing when not connected.
   void ask_where_heard(Answer answer);
+  /// Says SUBSCRIBE, PSUBSCRIBE, UNSUBSCRIBE or PUNSUBSCRIBE with that one name, for who sees to it
+  /// himself that it is said again over the next connection. False, and nothing said, when not
+  /// connected.
+  bool ask_to_hear(std::string_view verb, std::string_view name, Answer answer);
   /// Within on_subscribed: whether that channel is among them.
   [[nodiscard]] bool is_subscribed(std::string const& channel) const;
   /// Asks to be told by `on_changed` when a key that the next command reads changes. False when it

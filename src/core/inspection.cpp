@@ -62,8 +62,10 @@ constexpr char const* in_use[] = {
     "PEXPIRE KEY 1",
     "PEXPIREAT KEY 1",
     "PING",
+    "PSUBSCRIBE tandem:*",
     "PTTL KEY",
     "PUBLISH tandem:x x",
+    "PUNSUBSCRIBE",
     "RENAME KEY KEY",
     "RPOP KEY",
     "RPUSH KEY x",
@@ -89,6 +91,7 @@ constexpr char const* in_use[] = {
     "XPENDING KEY x 0-0 0-0 1",
     "XRANGE KEY - +",
     "XREADGROUP GROUP x x STREAMS KEY >",
+    "XREVRANGE KEY + -",
     "ZADD KEY 0 x",
     "ZCARD KEY",
     "ZCOUNT KEY 0 0",
@@ -106,7 +109,7 @@ constexpr char const* in_use[] = {
 /// Without its arguments: `ZADD`, `CLIENT ID`, `PUBLISH tandem:x`.
 std::string shortened(std::string_view command) {
   if (command.starts_with('?')) command.remove_prefix(1);
-  bool const two = command.starts_with("CLIENT ") || command.find(" tandem:x") != command.npos;
+  bool const two = command.starts_with("CLIENT ") || command.find(" tandem:") != command.npos;
   auto end = command.find(' ');
   if (two) end = command.find(' ', end + 1);
   return std::string{command.substr(0, end)};

@@ -56,6 +56,7 @@ class Diary final : public EventListener {
     entries_.push_back(std::move(entry));
   }
 
+  [[nodiscard]] int connections() const { return connections_; }
   [[nodiscard]] int times_due() const { return times_due_; }
   /// Whether it goes on being called when it is due.
   [[nodiscard]] bool ticks() const {
@@ -69,8 +70,13 @@ class Diary final : public EventListener {
   void on_subscribed() override { write("subscribed"); }
   void on_refused(ServerError const& error) override { write("refused " + error.code()); }
   void on_disconnected() override { write("disconnected"); }
+  void on_connected() override { ++connections_; }
   void on_message(std::string_view channel, std::string_view text) override {
     write(std::string{channel} + ": " + std::string{text});
+  }
+  void on_pattern_message(std::string_view pattern, std::string_view channel,
+                          std::string_view text) override {
+    write(std::string{pattern} + " " + std::string{channel} + ": " + std::string{text});
   }
   void on_changed(std::optional<std::string_view> key) override {
     write("changed " + std::string{key.value_or("anything")});
@@ -84,6 +90,7 @@ class Diary final : public EventListener {
   mutable std::mutex mutex_{};
   std::vector<std::string> entries_{};  // guarded by mutex_
   std::atomic<int> times_due_ = 0;
+  std::atomic<int> connections_ = 0;
 };
 
 /// Slower than any server talks.
@@ -226,6 +233,38 @@ TEST_P(EventsTest, EveryListenerHearsEverything) {
   EXPECT_TRUE(diary_.has("news: hello"));
   EXPECT_TRUE(other.has("news: hello"));
   events_->stop();
+}
+
+TEST_P(EventsTest, HearsWhatAListenerAsksForItselfUntilTheConnectionIsLost) {
+  auto const ask = [&](std::string const& verb, std::string const& name) {
+    bool asked = false;
+    on_thread([&] {
+      asked = events_->ask_to_hear(verb, name, [&, done = verb + " " + name](auto const* reply) {
+        diary_.write(reply == nullptr ? "lost" : reply->is_error() ? "refused" : done);
+      });
+    });
+    return asked && diary_.has(verb + " " + name);
+  };
+  events_->start();
+  bool asked = true;
+  on_thread([&] { asked = events_->ask_to_hear("SUBSCRIBE", "other", nullptr); });
+  EXPECT_FALSE(asked) << "there is no connection";
+  events_->keep_connected();
+  EXPECT_TRUE(eventually([&] { return diary_.connections() == 1; }));
+  EXPECT_TRUE(ask("SUBSCRIBE", "other"));
+  EXPECT_TRUE(ask("PSUBSCRIBE", "o*"));
+  scene_.redis("PUBLISH", "other", "x");
+  EXPECT_TRUE(diary_.has("other: x"));
+  EXPECT_TRUE(diary_.has("o* other: x"));
+  EXPECT_TRUE(ask("UNSUBSCRIBE", "other"));
+  EXPECT_EQ(scene_.redis("PUBLISH", "other", "y").as<int>(), 1);
+  EXPECT_TRUE(ask("PUNSUBSCRIBE", "o*"));
+  EXPECT_EQ(scene_.redis("PUBLISH", "other", "z").as<int>(), 0);
+  EXPECT_TRUE(ask("SUBSCRIBE", "other"));
+  scene_.redis("CLIENT", "KILL", "TYPE", "pubsub");
+  EXPECT_TRUE(eventually([&] { return diary_.connections() == 2; }));
+  EXPECT_EQ(scene_.redis("PUBLISH", "other", "unheard").as<int>(), 0);
+  EXPECT_EQ(diary_.count("o* other: y"), 1);
 }
 
 TEST_P(EventsTest, SubscriptionsAreRestoredAfterEachBrokenConnection) {
