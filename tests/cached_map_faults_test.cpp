@@ -156,6 +156,19 @@ TEST_P(CachedMapFaultsTest, WhoMayServeWhatIsStaleDoesAndReadsTheRestAtTheServer
   EXPECT_EQ(map.get("b"), 3);
 }
 
+TEST_P(CachedMapFaultsTest, WhatIsStaleIsServedNoMoreWhenItIsToldAgain) {
+  set("a", 1);
+  auto const map =
+      near(proxy_.url(), {.max_age = 24h, .when_disconnected = WhenDisconnected::serve_stale});
+  EXPECT_EQ(map.get("a"), 1);
+  ASSERT_TRUE(deafen(map, proxy_));
+  set("a", 2);
+  EXPECT_EQ(map.get("a"), 1);
+  proxy_.refuse(false);
+  ASSERT_TRUE(is_told(map));
+  EXPECT_EQ(map.get("a"), 2);
+}
+
 TEST_P(CachedMapFaultsTest, ServesWhatIsStaleUntilItsAgeOnly) {
   set("a", 1);
   auto const map =
