@@ -494,6 +494,19 @@ TEST_P(CachedMapFaultsTest, ServerWithoutMemoryRefusesAChangeAndNothingIsChanged
   EXPECT_EQ(map.get("a"), 3);
 }
 
+TEST_P(CachedMapFaultsTest, ChangeThatIsRefusedIsNotCountedAndTheNextOneIsTold) {
+  auto map = near(server_.url());
+  std::atomic<int> heard = 0;
+  auto const watch = map.on_change([&](Near::Change const& change) {
+    if (!change.resync) ++heard;
+  });
+  map.set("a", 1);
+  redis_.command("SET", "{m}:ends", "text");
+  EXPECT_EQ(code_of([&] { map.set("a", 2, {.ttl = 1h}); }), "WRONGTYPE");
+  map.set("a", 3);
+  EXPECT_TRUE(eventually([&] { return heard == 2; }));
+}
+
 TEST_P(CachedMapFaultsTest, ServerThatForgetsWhomToTellIsNoHarm) {
   redis_.command("CONFIG", "SET", "tracking-table-max-keys", "1");
   auto one = near(server_.url());
