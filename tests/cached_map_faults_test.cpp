@@ -482,6 +482,30 @@ TEST_P(CachedMapFaultsTest, UserWhoMayNotBeToldReadsAtTheServer) {
   EXPECT_THAT(support::text_of<Unreachable>([&] { (void)refused.get("a"); }), HasSubstr("NOPERM"));
 }
 
+TEST_P(CachedMapFaultsTest, UserNeedsWhatTheDocumentationSaysAndNoMore) {
+  redis_.command("ACL", "SETUSER", "worker", "on", ">p", "~m", "~{m}:*", "resetchannels",
+                 "&tandem:*", "-@all", "+@connection", "+hget", "+hmget", "+hlen", "+hset", "+hdel",
+                 "+hexists", "+evalsha", "+eval", "+exists", "+zscore", "+mget", "+publish", "+get",
+                 "+subscribe", "+unsubscribe", "+decrby", "+incrby");
+  auto options = Options::from_url(server_.url());
+  options.protocol = GetParam();
+  options.user = "worker";
+  options.password = "p";
+  Near map{Client{options}, "m", told_only};
+  ASSERT_TRUE(is_told(map));
+  auto const other = near(server_.url());
+  EXPECT_EQ(other.get("a"), std::nullopt);
+  EXPECT_EQ(map.get_many({"a", "b"}).size(), 2U);
+  map.set("a", 1);
+  EXPECT_TRUE(becomes(other, "a", 1));
+  EXPECT_TRUE(map.compare_exchange("a", 1, 2));
+  EXPECT_TRUE(becomes(other, "a", 2));
+  set("a", 3);
+  EXPECT_TRUE(becomes(map, "a", 3));
+  EXPECT_TRUE(map.erase("a"));
+  EXPECT_TRUE(becomes(other, "a", std::nullopt));
+}
+
 TEST_P(CachedMapFaultsTest, ServerWithoutMemoryRefusesAChangeAndNothingIsChanged) {
   auto map = near(server_.url());
   map.set("a", 1);
