@@ -527,6 +527,7 @@ TEST_P(CachedMapFaultsTest, ChangeThatIsRefusedIsNotCountedAndTheNextOneIsTold) 
   map.set("a", 1);
   redis_.command("SET", "{m}:ends", "text");
   EXPECT_EQ(code_of([&] { map.set("a", 2, {.ttl = 1h}); }), "WRONGTYPE");
+  EXPECT_EQ(code_of([&] { (void)map.compare_exchange("a", 1, 2); }), "WRONGTYPE");
   map.set("a", 3);
   EXPECT_TRUE(eventually([&] { return heard == 2; }));
 }
