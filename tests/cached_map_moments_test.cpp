@@ -29,15 +29,15 @@ using support::eventually;
 class Gate {
  public:
   explicit Gate(std::int64_t number, bool open = false) : number_{number}, open_{open} {
-    std::lock_guard const guard{mutex_};
-    all_[number_] = this;
+    std::lock_guard const guard{mutex};
+    all[number_] = this;
   }
   Gate(Gate const&) = delete;
   Gate& operator=(Gate const&) = delete;
   /// Whoever passes has passed.
   ~Gate() {
-    std::lock_guard const guard{mutex_};
-    all_.erase(number_);
+    std::lock_guard const guard{mutex};
+    all.erase(number_);
   }
 
   [[nodiscard]] bool is_reached() const {
@@ -51,9 +51,9 @@ class Gate {
   static void pass(std::int64_t number) {
     Gate* gate = nullptr;
     {
-      std::lock_guard const guard{mutex_};
-      auto const at = all_.find(number);
-      if (at == all_.end()) return;
+      std::lock_guard const guard{mutex};
+      auto const at = all.find(number);
+      if (at == all.end()) return;
       gate = at->second;
     }
     gate->reached_ = true;
@@ -61,8 +61,8 @@ class Gate {
   }
 
  private:
-  static inline std::mutex mutex_{};
-  static inline std::map<std::int64_t, Gate*> all_{};
+  static inline std::mutex mutex{};
+  static inline std::map<std::int64_t, Gate*> all{};
 
   std::int64_t const number_;
   std::atomic<bool> reached_ = false;
