@@ -156,6 +156,19 @@ TEST_P(CachedMapFaultsTest, WhoMayServeWhatIsStaleDoesAndReadsTheRestAtTheServer
   EXPECT_EQ(map.get("b"), 3);
 }
 
+TEST_P(CachedMapFaultsTest, WhatIsStaleIsServedNoMoreWhenItIsToldAgain) {
+  set("a", 1);
+  auto const map =
+      near(proxy_.url(), {.max_age = 24h, .when_disconnected = WhenDisconnected::serve_stale});
+  EXPECT_EQ(map.get("a"), 1);
+  ASSERT_TRUE(deafen(map, proxy_));
+  set("a", 2);
+  EXPECT_EQ(map.get("a"), 1);
+  proxy_.refuse(false);
+  ASSERT_TRUE(is_told(map));
+  EXPECT_EQ(map.get("a"), 2);
+}
+
 TEST_P(CachedMapFaultsTest, ServesWhatIsStaleUntilItsAgeOnly) {
   set("a", 1);
   auto const map =
@@ -412,20 +425,24 @@ TEST_P(CachedMapFaultsTest, WhatIsToldByteByByteIsUnderstoodAndNothingIsForgotte
 }
 
 TEST_P(CachedMapFaultsTest, ChangeInDoubtOverAnotherConnectionIsFollowedByAGapToo) {
-  set("b", 1);
-  FaultProxy slow_network{server_};
-  auto const slow = near(slow_network.url());
+  near(server_.url()).set("b", 1);  // not by `quick`, which would owe a gap for that
   auto quick = near(proxy_.url());
-  EXPECT_EQ(slow.get("b"), 1);
   ASSERT_TRUE(deafen(quick, proxy_));
-  ASSERT_TRUE(is_told(slow));
+  auto slow = near(server_.url());
   EXPECT_EQ(slow.get("b"), 1);
-  slow_network.delay(500ms);
-  proxy_.next("EVALSHA", Fault::swallow_reply);
-  proxy_.next("EVAL", Fault::swallow_reply);
+  std::atomic<bool> heard = false;
+  std::atomic<bool> goes_on = false;
+  auto const watch = slow.on_change([&](Near::Change const& change) {
+    if (change.resync) return;
+    heard = true;
+    goes_on.wait(false);  // and so does not read again
+  });
+  proxy_.next("EVALSHA", Fault::cut_after_request);
   EXPECT_THROW(quick.set("a", 1), InDoubt);
+  EXPECT_TRUE(eventually([&] { return heard.load(); }));
   set("b", 2);
-  proxy_.forget();
+  goes_on = true;
+  goes_on.notify_all();
   proxy_.refuse(false);
   EXPECT_TRUE(becomes(slow, "b", 2));
 }
@@ -465,6 +482,30 @@ TEST_P(CachedMapFaultsTest, UserWhoMayNotBeToldReadsAtTheServer) {
   EXPECT_THAT(support::text_of<Unreachable>([&] { (void)refused.get("a"); }), HasSubstr("NOPERM"));
 }
 
+TEST_P(CachedMapFaultsTest, UserNeedsWhatTheDocumentationSaysAndNoMore) {
+  redis_.command("ACL", "SETUSER", "worker", "on", ">p", "~m", "~{m}:*", "resetchannels",
+                 "&tandem:*", "-@all", "+@connection", "+hget", "+hmget", "+hlen", "+hset", "+hdel",
+                 "+hexists", "+evalsha", "+eval", "+exists", "+zscore", "+mget", "+publish", "+get",
+                 "+subscribe", "+unsubscribe", "+decrby", "+incrby");
+  auto options = Options::from_url(server_.url());
+  options.protocol = GetParam();
+  options.user = "worker";
+  options.password = "p";
+  Near map{Client{options}, "m", told_only};
+  ASSERT_TRUE(is_told(map));
+  auto const other = near(server_.url());
+  EXPECT_EQ(other.get("a"), std::nullopt);
+  EXPECT_EQ(map.get_many({"a", "b"}).size(), 2U);
+  map.set("a", 1);
+  EXPECT_TRUE(becomes(other, "a", 1));
+  EXPECT_TRUE(map.compare_exchange("a", 1, 2));
+  EXPECT_TRUE(becomes(other, "a", 2));
+  set("a", 3);
+  EXPECT_TRUE(becomes(map, "a", 3));
+  EXPECT_TRUE(map.erase("a"));
+  EXPECT_TRUE(becomes(other, "a", std::nullopt));
+}
+
 TEST_P(CachedMapFaultsTest, ServerWithoutMemoryRefusesAChangeAndNothingIsChanged) {
   auto map = near(server_.url());
   map.set("a", 1);
@@ -475,6 +516,20 @@ TEST_P(CachedMapFaultsTest, ServerWithoutMemoryRefusesAChangeAndNothingIsChanged
   EXPECT_EQ(map.get_fresh("a"), 1);
   map.set("a", 3);
   EXPECT_EQ(map.get("a"), 3);
+}
+
+TEST_P(CachedMapFaultsTest, ChangeThatIsRefusedIsNotCountedAndTheNextOneIsTold) {
+  auto map = near(server_.url());
+  std::atomic<int> heard = 0;
+  auto const watch = map.on_change([&](Near::Change const& change) {
+    if (!change.resync) ++heard;
+  });
+  map.set("a", 1);
+  redis_.command("SET", "{m}:ends", "text");
+  EXPECT_EQ(code_of([&] { map.set("a", 2, {.ttl = 1h}); }), "WRONGTYPE");
+  EXPECT_EQ(code_of([&] { (void)map.compare_exchange("a", 1, 2); }), "WRONGTYPE");
+  map.set("a", 3);
+  EXPECT_TRUE(eventually([&] { return heard == 2; }));
 }
 
 TEST_P(CachedMapFaultsTest, ServerThatForgetsWhomToTellIsNoHarm) {

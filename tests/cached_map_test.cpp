@@ -213,6 +213,20 @@ TEST_P(CachedMapTest, ReadsWhatItWrote) {
             (std::vector<std::string>{"b", "2"}));
 }
 
+TEST_P(CachedMapTest, FirstChangeWaitsUntilItIsToldAndSoIsFollowedByNoGap) {
+  int without_gap = 0;
+  for (int i = 0; i < 5; ++i) {  // of which some may have waited in vain
+    Near fresh{client(), "m", told_only};
+    auto const cost = asked([&] {
+      fresh.set("a", 1);
+      EXPECT_TRUE(fresh.await_told(std::chrono::steady_clock::now() + 20s));
+      fresh.set("a", 2);
+    });
+    if (cost.find("publish 2") != std::string::npos) ++without_gap;
+  }
+  EXPECT_GT(without_gap, 0);
+}
+
 TEST_P(CachedMapTest, OwnChangesAreKept) {
   auto map = near();
   map.set("a", 1);

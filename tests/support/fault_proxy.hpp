@@ -20,6 +20,7 @@
 
 #include <tandem/testing/redis_server.hpp>
 
+#include "support/helpers_at_work.hpp"
 #include "support/resp_commands.hpp"
 #include "support/scratch_folder.hpp"
 #include "support/sockets.hpp"
@@ -123,6 +124,7 @@ class FaultProxy {
   };
 
   void serve() {
+    std::unique_lock at_work{helpers_at_work()};
     while (!stopping_) {
       std::vector<pollfd> fds{{bell_.descriptor(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
       auto next_due = Clock::time_point::max();
@@ -137,7 +139,9 @@ class FaultProxy {
       auto const patience = next_due == Clock::time_point::max()
                                 ? -1
                                 : static_cast<int>(std::max(left, decltype(left){0}));
+      at_work.unlock();
       ::poll(fds.data(), fds.size(), patience);
+      at_work.lock();
       if (fds[0].revents != 0) bell_.silence();
       for (std::size_t i = 0; i < pairs_.size(); ++i) {
         auto& each = *pairs_[i];

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -17,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/helpers_at_work.hpp"
 #include "support/sanitized.hpp"
 #include "support/sockets.hpp"
 
@@ -32,8 +34,10 @@ class Forked {
     required(::pipe2(ends, O_CLOEXEC), "pipe2");
     told_ = Descriptor{ends[0]};
     Descriptor const tell{ends[1]};
+    std::unique_lock idle{helpers_at_work()};
     if (child_may_find_malloc_locked) let_other_threads_come_to_rest();
     pid_ = required(::fork(), "fork");
+    idle.unlock();
     if (pid_ != 0) return;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     give_threads_stacks_of_their_own();

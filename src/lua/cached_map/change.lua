@@ -39,16 +39,17 @@ if told and check and not check('PUBLISH', channel, '') then
   return redis.error_reply('NOPERM this user may not tell what it changes')
 end
 
+-- Before anything is changed: an `ends` that is no sorted set ends the script here.
+local ending = ARGV[5] ~= '0' and (ARGV[6] ~= '0' and string.format('%.0f', clock() + ARGV[6]) or
+  ARGV[5] == '2' and end_of(map, ends, field, before and at)) or nil
 local n = redis.pcall('INCRBY', changes, 1)
 if type(n) == 'table' then return n end
-local ending, fault
+local fault
 if ARGV[5] == '0' then
   local done = redis.pcall('HDEL', map, field)
   fault = type(done) == 'table' and done
   if not fault then redis.pcall('ZREM', ends, field) end
 else
-  ending = ARGV[6] ~= '0' and string.format('%.0f', clock() + ARGV[6]) or
-    ARGV[5] == '2' and end_of(map, ends, field, before and at) or nil
   fault = store(map, ends, field, ARGV[7], ending)
 end
 if fault then
