@@ -27,16 +27,19 @@ using std::chrono::steady_clock;
 // Who waits asks so often although nothing is said to it: for what nobody says (a job that another
 // client put there by XADD; the first of those who wait, who was killed).
 constexpr milliseconds look_in_after{5000};
-// The same while nothing would be heard.
-constexpr milliseconds look_in_while_deaf{1000};
+// The same while nothing would be heard, or for what ends as soon.
+constexpr milliseconds look_in_soon{1000};
 
-Deadline next_look_in(QueueAgent::Waiter const& waiter) {
-  return steady_clock::now() + (waiter.would_be_told() ? look_in_after : look_in_while_deaf);
+Deadline next_look_in(QueueAgent::Waiter const& waiter, milliseconds visibility) {
+  bool const is_told = waiter.would_be_told();
+  return steady_clock::now() +
+         (is_told ? std::clamp(visibility, look_in_soon, look_in_after) : look_in_soon);
 }
 
 // What a call may outlive its deadline by, so that its last word with the server can be an answer.
 constexpr milliseconds courtesy{40};
 
+constexpr milliseconds shortest_extended{100};
 constexpr milliseconds longest_visibility = std::chrono::hours{24} * 7;
 constexpr milliseconds longest_window = std::chrono::hours{24} * 366;
 constexpr milliseconds longest_delay = std::chrono::hours{24} * 36'500;
@@ -67,11 +70,14 @@ JobQueue::JobQueue(Client client, std::string name, QueueOptions options)
   }
   keys_ = std::make_shared<QueueKeys const>(std::move(name));
   auto const queue = in_words();
-  require(queue, "visibility in ms", options.visibility, milliseconds{1}, longest_visibility);
+  require(queue, "visibility in ms", options.visibility,
+          options.auto_extend ? shortest_extended : milliseconds{1}, longest_visibility);
   require(queue, "max_deliveries", options.max_deliveries, 1U, 1'000'000U);
   require(queue, "most", options.most, std::size_t{0}, largest_most);
   require(queue, "wait_for_room in ms", options.wait_for_room, milliseconds{0}, longest_wait);
-  require(queue, "id_window in ms", options.id_window, milliseconds{1}, longest_window);
+  // Longer than a push may be repeated, or its own second copy would count.
+  require(queue, "id_window in ms", options.id_window, client_.options().command_timeout,
+          longest_window);
 }
 
 JobQueue::~JobQueue() = default;
@@ -125,12 +131,16 @@ bool JobQueue::push(std::span<std::string const> jobs, PushOptions const& option
   auto outcome = run_push(jobs, options, mark, "").as<int>();
   if (outcome == 0 && options_.wait_for_room > milliseconds{0}) {
     auto const give_up = deadline_in(options_.wait_for_room);
-    QueueAgent::Waiter waiter{client_.core().service<QueueAgent>(), keys_, "/0/0/-"};
-    using Woken = QueueAgent::Waiter::Woken;
-    do {
+    auto const room = options_.most - jobs.size();
+    QueueAgent::Waiter waiter{client_.core().service<QueueAgent>(), keys_,
+                              fmt::format("/{}/0/-", room)};
+    auto woken = QueueAgent::Waiter::Woken::to_ask;
+    for (;;) {
       waiter.joins();
       outcome = run_push(jobs, options, mark, waiter.token()).as<int>();
-    } while (outcome == 0 && waiter.wait(give_up, next_look_in(waiter), {}) == Woken::to_ask);
+      if (outcome != 0 || woken == QueueAgent::Waiter::Woken::by_deadline) break;
+      woken = waiter.wait(give_up, next_look_in(waiter, look_in_after), {});
+    }
   }
   if (outcome == 0) {
     throw QueueFull{
@@ -186,7 +196,7 @@ std::vector<GivenJob> JobQueue::pop(std::size_t most, Deadline deadline,
   if (looks) return with_leases(taken_from(ask("0/0" + terms, most, false, false)));
 
   QueueAgent::Waiter waiter{client_.core().service<QueueAgent>(), keys_, terms};
-  for (;;) {
+  while (!stop.stop_requested()) {
     bool const heard = waiter.would_be_told();
     bool const waits = waiter.has_joined();
     if (heard) waiter.joins();
@@ -200,7 +210,7 @@ std::vector<GivenJob> JobQueue::pop(std::size_t most, Deadline deadline,
       waiter.begin_anew();
       continue;
     }
-    auto ask_at = next_look_in(waiter);
+    auto ask_at = next_look_in(waiter, options_.visibility);
     if (due >= 0) ask_at = std::min(ask_at, steady_clock::now() + milliseconds{due});
     switch (waiter.wait(deadline, ask_at, stop)) {
       case QueueAgent::Waiter::Woken::given: {
@@ -223,6 +233,7 @@ std::vector<GivenJob> JobQueue::pop(std::size_t most, Deadline deadline,
         return {};
     }
   }
+  return {};
 }
 
 // -- what becomes of a job ------------------------------------------------------------------------
@@ -255,9 +266,13 @@ JobQueue::GivenBack JobQueue::reject(std::string_view ticket, std::string_view w
 }
 
 void JobQueue::refuse(GivenJob const& job, CodecError const& error) const {
-  (void)reject(job.ticket, error.what());
-  client_.options().report(CodecError{fmt::format("tandem: {}: job {}, now a dead letter: {}",
-                                                  in_words(), printable(job.id), error.what())});
+  try {
+    (void)reject(job.ticket, error.what());
+  } catch (Error const& fault) {  // it comes again when its visibility ends
+    client_.options().report(fault);
+  }
+  client_.options().report(CodecError{
+      fmt::format("tandem: {}: job {}: {}", in_words(), printable(job.id), error.what())});
 }
 
 bool JobQueue::is_lost(GivenJob const& job) noexcept { return job.lease && job.lease->lost; }
@@ -321,13 +336,14 @@ bool JobQueue::pause(bool paused) const {
 }
 
 bool JobQueue::drain(Deadline deadline, std::stop_token const& stop) const {
+  using Woken = QueueAgent::Waiter::Woken;
   QueueAgent::Waiter waiter{client_.core().service<QueueAgent>(), keys_, "/0/0/-"};
-  for (;;) {
+  for (auto woken = Woken::to_ask;;) {
     waiter.joins();
-    Argument const arguments[] = {waiter.token(), 0};
-    if (run(scripts::queue_await_fewer, arguments).as<bool>()) return true;
-    auto const woken = waiter.wait(deadline, next_look_in(waiter), stop);
-    if (woken != QueueAgent::Waiter::Woken::to_ask) return false;
+    Argument const arguments[] = {waiter.token()};
+    if (run(scripts::queue_drain, arguments).as<bool>()) return true;
+    if (woken != Woken::to_ask) return false;
+    woken = waiter.wait(deadline, next_look_in(waiter, look_in_after), stop);
   }
 }
 

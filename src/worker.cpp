@@ -79,6 +79,9 @@ void Workforce::work(std::function<void(std::stop_token const&)> const& do_one,
     } catch (std::exception const& fault) {
       queue_->client().options().report(
           Error{fmt::format("tandem: a worker of {}: {}", queue_->in_words(), fault.what())});
+    } catch (...) {
+      queue_->client().options().report(Error{
+          fmt::format("tandem: a worker of {}: an exception of unknown type", queue_->in_words())});
     }
     sleep(std::chrono::ceil<milliseconds>(backoff.pause()), stop);
   }

@@ -54,8 +54,8 @@ class Job {
     return given_.pushed_at;
   }
 
-  /// The job is done. True: it is given to nobody any more. False: its visibility had ended before,
-  /// and another has it.
+  /// The job is done. True: it is given to nobody any more, unless it had become a dead letter before,
+  /// and is requeued. False: its visibility had ended before, and another has it.
   bool ack() {
     if (settled_) return false;
     return settle([this]() -> bool {  // not the vector's proxy
@@ -105,8 +105,10 @@ class Job {
     auto lease = std::exchange(given_.lease, nullptr);
     try {
       return say();
-    } catch (Error const& fault) {
-      if (!fault.in_doubt()) unsettle(std::move(lease));
+    } catch (InDoubt const&) {
+      throw;
+    } catch (...) {
+      unsettle(std::move(lease));
       throw;
     }
   }
@@ -164,12 +166,15 @@ struct DeadLetter {
 ///          hash), and `:id:<id>` for each id. src/lua/queue/jobs.lua says what is in them. None but
 ///          the last expires.
 /// Cost:    push, pop and ack: 1 command each, so 3 for each job; of many at once 3 for all of them.
-///          Who waits: 1 command at its beginning, 1 for each 5 s, 1 when it gives up. A client that
-///          waits has one more connection, and a thread.
+///          Who waits: 1 command at its beginning (2 by the first one of a client), 1 for each 5 s (or
+///          visibility, but not more than 1 a second), 1 when something falls due, 1 when it gives
+///          up; 1 for each job of more than 64 KiB, which is not sent with the message. A client
+///          that waits has one more connection, and a thread.
 /// Errors:  std::invalid_argument for an empty name or options out of range. QueueFull. Unreachable;
 ///          InDoubt (of a pop: jobs may have been given to nobody, they come again when their
 ///          visibility ends); ServerError, whose code is WRONGTYPE where the key is no stream, and
-///          NOPERM where who waits may not subscribe to `tandem:*`: try_pop needs no channel.
+///          NOPERM where who waits may not subscribe to `tandem:*`. Who may not publish there wakes
+///          nobody.
 /// Threads: safe from several; copies are cheap and are the same queue.
 /// Source:  src/lua/queue/; docs/messages.md. Redis documentation, "Streams", "Consumer groups".
 ///
@@ -261,7 +266,7 @@ class Queue {
     return out;
   }
   /// Makes jobs of the dead letters with these ids (up to most_at_once), as if they had never been
-  /// given to anybody. How many there were.
+  /// given to anybody; QueueOptions::most does not keep them out. How many there were.
   std::size_t requeue(std::span<std::string const> dead_letters) {
     return queue_->requeue(dead_letters);
   }

@@ -60,20 +60,19 @@ Deadline JobLeases::serve(Deadline now) {
     }
     next_due_ = next;
   }
-  for (auto& [group, batch] : due) extend(std::move(batch), now);
+  for (auto& [group, batch] : due) extend(std::move(batch));
   std::lock_guard const guard{mutex_};
   return next_due_;
 }
 
-void JobLeases::extend(Batch batch, Deadline now) {
+void JobLeases::extend(Batch batch) {
   auto const visibility = batch.front()->visibility;
   std::vector<Argument> arguments{visibility.count()};
   for (auto const& lease : batch) arguments.emplace_back(lease->ticket);
   CommandBuffer command;
   // In full: it is rare, and who hears of a forgotten script here would have to ask again.
   add_script(command, scripts::queue_extend, false, batch.front()->keys->all, arguments);
-  auto const patience = now + std::max(visibility / 3, milliseconds{1});
-  bool const sent = events_.send(command, patience, [this, batch](ReplyView const* reply) {
+  bool const sent = events_.send(command, [this, batch](ReplyView const* reply) {
     take_answer(batch, reply);
     events_.wake();  // to be asked when the next is due
   });
@@ -88,8 +87,7 @@ void JobLeases::take_answer(Batch const& batch, ReplyView const* reply) {
     auto& lease = *batch[i];
     lease.is_on_its_way = false;
     if (answered && (*reply)[i].as<int>() == 0) lease.lost = true;
-    lease.due =
-        now + (answered ? lease.visibility / 3 : std::min(retry_after, lease.visibility / 10));
+    lease.due = now + (answered ? lease.visibility / 3 : retry_after);
     next_due_ = std::min(next_due_, lease.due);
   }
 }

@@ -43,7 +43,7 @@ class JobLeases {
  private:
   using Batch = std::vector<std::shared_ptr<JobLease>>;
 
-  void extend(Batch batch, Deadline now);
+  void extend(Batch batch);
   void take_answer(Batch const& batch, ReplyView const* reply);
 
   Events& events_;

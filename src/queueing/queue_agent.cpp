@@ -12,7 +12,11 @@
 namespace tandem::detail {
 
 QueueAgent::QueueAgent(Core& core)
-    : events_{core.events()}, id_{random_id()}, channel_{"tandem:" + id_}, leases_{events_} {}
+    : core_{core},
+      events_{core.events()},
+      id_{random_id()},
+      channel_{"tandem:" + id_},
+      leases_{events_} {}
 
 void QueueAgent::start() {
   {
@@ -127,7 +131,11 @@ void QueueAgent::on_refused(ServerError const& error) {
   for (auto const& [number, waiter] : waiters_) waiter->told_.notify_one();
 }
 
-void QueueAgent::on_disconnected() { listening_ = false; }
+void QueueAgent::on_disconnected() {
+  std::lock_guard const guard{mutex_};
+  listening_ = false;
+  settled_.notify_all();
+}
 
 void QueueAgent::on_message(std::string_view channel, std::string_view text) {
   if (channel != channel_) return;
@@ -136,25 +144,28 @@ void QueueAgent::on_message(std::string_view channel, std::string_view text) {
   std::uint64_t number = 0;
   if (std::from_chars(digits.data(), digits.data() + digits.size(), number).ec != std::errc{})
     return;  // of nobody who knows how to speak to us
+  auto told = word == "job" ? std::optional{told_job(text)} : std::nullopt;
   {
     std::lock_guard const guard{mutex_};
     if (word == "none") {
       gone_.erase(number);
+      settled_.notify_all();
       return;
     }
-    if (auto const found = waiters_.find(number); found != waiters_.end()) {
+    auto const found = waiters_.find(number);
+    if (found != waiters_.end() && (!told || !found->second->given_)) {
       auto& waiter = *found->second;
-      if (word == "job") {
-        waiter.given_ = told_job(text);
+      if (told) {
+        waiter.given_ = std::move(told->job);
       } else {
         waiter.ask_ = true;
       }
       waiter.told_.notify_one();
       return;
     }
-    auto const found = gone_.find(number);
-    if (word != "job" || found == gone_.end()) return;
-    unwanted_.push_back({found->second.keys, told_job(text).ticket});
+    if (!told) return;
+    unwanted_.push_back(
+        {std::make_shared<QueueKeys const>(std::move(told->queue)), std::move(told->job.ticket)});
   }
   events_.wake();
 }
@@ -164,7 +175,16 @@ bool QueueAgent::give_back(Unwanted const& job) {
   Argument const arguments[] = {job.ticket, 0, -1, ""};
   CommandBuffer command;
   add_script(command, scripts::queue_give_back, false, job.keys->all, arguments);
-  return events_.send(command, [](ReplyView const*) {});
+  bool const sent = events_.send(command, [this](ReplyView const*) {
+    std::lock_guard const guard{mutex_};
+    --giving_back_;
+    settled_.notify_all();
+  });
+  if (sent) {
+    std::lock_guard const guard{mutex_};
+    ++giving_back_;
+  }
+  return sent;
 }
 
 Deadline QueueAgent::on_time(Deadline now) {
@@ -190,6 +210,15 @@ Deadline QueueAgent::on_time(Deadline now) {
   return leases_.serve(now);
 }
 
+/// As long as it can be said at all.
+void QueueAgent::before_end() {
+  if (events_.is_own_thread()) return;
+  std::unique_lock lock{mutex_};
+  settled_.wait_until(lock, core_.deadline(), [this] {
+    return !listening_ || (gone_.empty() && unwanted_.empty() && giving_back_ == 0);
+  });
+}
+
 bool QueueAgent::say_gone(std::uint64_t number, Gone const& gone) {
   Argument const arguments[] = {gone.token};
   CommandBuffer command;
@@ -200,6 +229,7 @@ bool QueueAgent::say_gone(std::uint64_t number, Gone const& gone) {
         reply != nullptr && reply->kind() == ReplyKind::integer && reply->as<int>() == 0;
     std::lock_guard const guard{mutex_};
     if (was_waiting || (reply != nullptr && reply->is_error())) gone_.erase(number);
+    settled_.notify_all();
   });
 }
 

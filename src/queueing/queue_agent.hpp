@@ -23,13 +23,12 @@ namespace tandem::detail {
 /// Hears, for all who wait at a client's queues, what the server says to them, over one channel of the
 /// client's own, `tandem:<client>`:
 ///
-///     job <number> <priority> <id in the stream> <delivery> <pushed> <length of id> <id><job>
-///                        that waiter is given a job
+///     job <number> ...   that waiter is given a job (see told_job())
 ///     ask <number>       that waiter is to ask the server again
 ///     none <number>      that waiter, which has left, was given nothing more than it was told
 ///
 /// Who gives up returns at once; the word that it waits no longer goes out in the background, and a
-/// job that was given to it meanwhile is given back.
+/// job that is given to who does not wait is given back. The end of the client waits for both.
 ///
 /// Threads: safe from several.
 class QueueAgent final : public EventListener {
@@ -91,7 +90,7 @@ class QueueAgent final : public EventListener {
     bool is_said = false;
   };
 
-  /// The ticket of a job that was given to one who has gone.
+  /// The ticket of a job that was given to one who did not wait for it.
   struct Unwanted {
     std::shared_ptr<QueueKeys const> keys;
     std::string ticket;
@@ -102,12 +101,14 @@ class QueueAgent final : public EventListener {
   void on_disconnected() override;
   void on_message(std::string_view channel, std::string_view text) override;
   Deadline on_time(Deadline now) override;
+  void before_end() override;
 
   void start();
   // Each false when there is no connection.
   bool say_gone(std::uint64_t number, Gone const& gone);
   bool give_back(Unwanted const& job);
 
+  Core& core_;
   Events& events_;
   std::string const id_;
   std::string const channel_;
@@ -122,6 +123,8 @@ class QueueAgent final : public EventListener {
   std::map<std::uint64_t, Waiter*> waiters_{};
   std::map<std::uint64_t, Gone> gone_{};
   std::vector<Unwanted> unwanted_{};
+  std::size_t giving_back_ = 0;  // so many are on their way
+  std::condition_variable settled_{};
 };
 
 }  // namespace tandem::detail

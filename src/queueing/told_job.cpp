@@ -31,17 +31,26 @@ std::chrono::sys_time<std::chrono::milliseconds> moment_in(std::string_view digi
       std::chrono::milliseconds{number_of<std::int64_t>(digits)}};
 }
 
-GivenJob told_job(std::string_view text) {
-  GivenJob out;
+ToldJob told_job(std::string_view text) {
+  ToldJob out;
+  auto& job = out.job;
   auto const priority = take_word(text);
   auto const entry = take_word(text);
   auto const delivery = take_word(text);
-  out.ticket = fmt::format("{} {} {}", priority, entry, delivery);
-  out.delivery = number_in(delivery);
-  out.pushed_at = moment_in(take_word(text));
-  auto const length = std::min<std::size_t>(number_in(take_word(text)), text.size());
-  out.id = length == 0 ? entry : text.substr(0, length);
-  out.bytes = text.substr(length);
+  job.ticket = fmt::format("{} {} {}", priority, entry, delivery);
+  job.delivery = number_in(delivery);
+  job.pushed_at = moment_in(take_word(text));
+  std::size_t const queue_length = number_in(take_word(text));
+  std::size_t const id_length = number_in(take_word(text));
+  auto const take = [&text](std::size_t length) {
+    auto const part = text.substr(0, length);
+    text.remove_prefix(part.size());
+    return part;
+  };
+  out.queue = take(queue_length);
+  auto const id = take(id_length);
+  job.id = id.empty() ? entry : id;
+  job.bytes = text;
   return out;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <string>
 #include <string_view>
 
 #include <tandem/core/job_queue.hpp>
@@ -16,8 +17,12 @@ namespace tandem::detail {
 [[nodiscard]] std::chrono::sys_time<std::chrono::milliseconds> moment_in(
     std::string_view digits) noexcept;
 
-/// A job as the server tells one who waits: `<priority> <id in the stream> <delivery> <pushed>
-/// <length of id> <id><job>`.
-[[nodiscard]] GivenJob told_job(std::string_view text);
+/// A job as the server tells one who waits, and of which queue it is: `<priority> <id in the stream>
+/// <delivery> <pushed> <length of queue> <length of id> <queue><id><job>`.
+struct ToldJob {
+  std::string queue;
+  GivenJob job;
+};
+[[nodiscard]] ToldJob told_job(std::string_view text);
 
 }  // namespace tandem::detail

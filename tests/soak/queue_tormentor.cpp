@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <map>
 #include <random>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -121,6 +121,8 @@ class Tormentor {
 
   // ---- promises ----
 
+  using Dead = std::map<std::string, unsigned>;  // how often it was delivered
+
   void broken(std::string const& what) {
     if (++faults_ > faults_shown) return;
     fmt::print("BROKEN: {}\n", what);
@@ -170,14 +172,15 @@ class Tormentor {
 
   /// What came of each job.
   void check() {
-    std::set<std::string> dead;
+    Dead dead;
     std::string after;
     for (;;) {
       auto const letters = queue_.dead_letters(1000, after);
       if (letters.empty()) break;
       after = letters.back().id;
       for (auto const& each : letters) {
-        if (!dead.insert(each.bytes).second) broken("twice among the dead letters: " + each.bytes);
+        if (!dead.emplace(each.bytes, each.deliveries).second)
+          broken("twice among the dead letters: " + each.bytes);
         bool const was_rejected = each.error == "it is one of those";
         if (!was_rejected && each.deliveries < deliveries_at_most)
           broken(fmt::format("a dead letter after {} deliveries: {}, {}", each.deliveries,
@@ -190,7 +193,7 @@ class Tormentor {
         check(ledger_->jobs[producer][number], fmt::format("{} {}", producer, number), dead);
       }
     }
-    for (auto const& each : dead) broken("a dead letter that nobody pushed: " + each);
+    for (auto const& [name, deliveries] : dead) broken("a dead letter that nobody pushed: " + name);
     if (auto const count = ledger_->risen.load(); count > 0) {
       auto const job = ledger_->risen_job.load();
       broken(fmt::format("{} jobs came again after their acknowledgement, as {} {}", count,
@@ -200,8 +203,9 @@ class Tormentor {
     if (ledger_->acknowledged == 0) broken("nothing was ever done");
   }
 
-  void check(JobRecord const& record, std::string const& name, std::set<std::string>& dead) {
-    bool const died = dead.erase(name) == 1;
+  void check(JobRecord const& record, std::string const& name, Dead& dead) {
+    auto const letter = dead.extract(name);
+    bool const died = !letter.empty();
     auto const handled = record.handled.load();
     if (record.push == JobRecord::pushed && handled == 0 && !died)
       broken(fmt::format("lost: job {} was pushed and never given out", name));
@@ -209,7 +213,8 @@ class Tormentor {
       broken(fmt::format("vanished: nobody has said of job {} that it is done", name));
     if (record.push == JobRecord::refused && (handled > 0 || died))
       broken(fmt::format("job {} was refused, and is there", name));
-    if (died && record.acknowledged != 0)
+    // Its last holder may be late, and be told that it is done with.
+    if (died && record.acknowledged != 0 && record.acknowledged < letter.mapped())
       broken(fmt::format("job {} was acknowledged, and is a dead letter", name));
     if (record.rejected && !died)
       broken(fmt::format("job {} was rejected, and is no dead letter", name));

@@ -19,7 +19,7 @@ namespace tandem {
 /// How a queue treats its jobs. All who use the same queue should use the same.
 struct QueueOptions {
   /// For how long a job is its worker's alone; then, if it was neither acknowledged nor extended, it
-  /// is given to another. From 1 ms to 7 days.
+  /// is given to another. From 1 ms to 7 days, from 100 ms with auto_extend.
   std::chrono::milliseconds visibility{30'000};
   /// After so many deliveries without an acknowledgement a job is a dead letter. From 1 to 1,000,000.
   unsigned max_deliveries = 5;
@@ -32,8 +32,8 @@ struct QueueOptions {
   /// For how long a push waits for room in a full queue; 0: it fails at once. To 24 hours.
   std::chrono::milliseconds wait_for_room{10'000};
 
-  /// For how long the id of a push is known, so that no other push with it counts. From 1 ms to 366
-  /// days.
+  /// For how long the id of a push is known, so that no other push with it counts. From
+  /// Options::command_timeout to 366 days.
   std::chrono::milliseconds id_window{std::chrono::hours{1}};
 };
 
@@ -56,7 +56,7 @@ struct QueueState {
   std::size_t dead_letters = 0;  ///< see Queue::dead_letters
   std::size_t waiting = 0;       ///< pops that wait for a job
   bool paused = false;
-  /// How long ago the oldest that is ready or taken was pushed.
+  /// How long ago the oldest was pushed of those that stand first in their priority.
   std::optional<std::chrono::milliseconds> age_of_oldest{};
 
   [[nodiscard]] std::size_t depth() const noexcept { return ready + delayed + taken; }

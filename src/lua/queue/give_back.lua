@@ -28,5 +28,4 @@ end
 local entry = redis.call('XRANGE', KEYS[level], id, id)[1]
 if entry then bury(level, id, fields_of(id, entry[2]), delivery, why) end
 redis.call('ZREM', taken, ticket)
-make_room(1)
 return 2

@@ -1,17 +1,17 @@
 -- queue/jobs: what the queue's scripts have in common; no script of its own.
 --
 -- A job waits in the stream of its priority, or, by the microsecond when it is due, in `delayed`:
--- "<number> <priority> <when pushed> <length of id> <id><job>". Who is given one has it pending in the stream's group, and
--- in `taken`, by the microsecond when it is given to another, as a ticket: "<priority> <id in the stream> <delivery>". The
--- delivery makes one holder's ticket different from the next one's; one that was given back has ` back` behind it. A job
--- that is done is in no stream.
+-- "<number> <priority> <when pushed> <length of id> <id><job>". Who is given one has it pending in the stream's group,
+-- and in `taken`, by the microsecond when it is given to another, as a ticket: "<priority> <id in the stream> <delivery>".
+-- The delivery makes one holder's ticket different from the next one's; one that was given back has ` back` behind it. A
+-- job that is done is in no stream.
 --
 -- Where memory is short a script's first write is denied if it may need more, the later ones are not: so what must be
 -- possible then begins with one that needs none.
 --
--- Who waits for jobs is in `waiters`, by when it began: <client>/<number>/<visibility>/<most deliveries>/<consumer>. The
--- last of them is given the next job, over its client's channel; the first looks out for what falls due. Who waits for
--- room is in `blocked`, by how many jobs there may be when it goes on.
+-- Who waits for jobs is in `waiters`, by when it began: <client>/<number>/<visibility>/<most deliveries>/<consumer>.
+-- The last of them is given the next job, over its client's channel; the first looks out for what falls due. Who waits
+-- for room is in `blocked`, by when it began: <client>/<number>/<how many jobs there may be when it goes on>/...
 
 local high, normal, low, delayed, taken, waiters, blocked, dead, state, mark = unpack(KEYS)
 local group = 'workers'
@@ -26,16 +26,18 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
--- Speaks to who waits; whether its process heard it.
+-- Speaks to who waits; whether its process heard it. nil: this user may not speak to it, and nothing is known.
 local function tell(token, word, ...)
   local client, number = string.match(token, '^(%x+)/(%d+)')
-  return redis.call('PUBLISH', 'tandem:' .. client, table.concat({word, number, ...}, ' ')) > 0
+  local heard = redis.pcall('PUBLISH', 'tandem:' .. client, table.concat({word, number, ...}, ' '))
+  if type(heard) == 'table' then return nil end
+  return heard > 0
 end
 
 -- The first who waits and lives is to ask when the next job is due.
 local function wake_first()
   local first = redis.call('ZRANGE', waiters, 0, 0)[1]
-  while first and not tell(first, 'ask') do
+  while first and tell(first, 'ask') == false do
     redis.call('ZREM', waiters, first)
     first = redis.call('ZRANGE', waiters, 0, 0)[1]
   end
@@ -67,8 +69,8 @@ local function release_due(now)
     local level, pushed, length, at = string.match(member, '^%d+ (%d) (%d+) (%d+) ()')
     local job = at + length
     local added = add(tonumber(level), string.sub(member, job), string.sub(member, at, job - 1), pushed)
-    if added.err then return end -- what is there already can be taken all the same
-    redis.call('ZREM', delayed, member)
+    -- What is there already can be taken all the same.
+    if not added.err then redis.call('ZREM', delayed, member) end
   end
 end
 
@@ -76,7 +78,7 @@ end
 local function fields_of(id, entry)
   local out = {}
   for i = 1, #entry, 2 do out[entry[i]] = entry[i + 1] end
-  return {out.job, out.id or '', out.at or string.match(id, '^%d+')}
+  return {out.job, out.id or '', string.match(out.at or id, '^%d+') or string.match(id, '^%d+')}
 end
 
 local function finish(level, id)
@@ -84,41 +86,50 @@ local function finish(level, id)
   redis.call('XDEL', KEYS[level], id)
 end
 
+-- Tells as many that wait for room, or all where nothing is left.
+local function make_room(places)
+  if redis.call('ZCARD', blocked) == 0 then return end
+  local now = depth()
+  if now == 0 then places = math.huge end
+  for _, one in ipairs(redis.call('ZRANGE', blocked, 0, -1)) do
+    if places == 0 then return end
+    if now <= tonumber(string.match(one, '^%x+/%d+/(%d+)')) then
+      local heard = tell(one, 'ask')
+      if heard == nil then return end
+      redis.call('ZREM', blocked, one)
+      if heard then places = places - 1 end
+    end
+  end
+end
+
 local function bury(level, id, fields, deliveries, why)
   redis.call('XADD', dead, '*', 'job', fields[1] or '', 'error', why, 'deliveries', deliveries, 'priority', level,
     'id', fields[2], 'at', fields[3])
   finish(level, id)
-end
-
--- As many as have gone for room now.
-local function make_room(places)
-  if redis.call('ZCARD', blocked) == 0 then return end
-  while places > 0 do
-    local one = redis.call('ZRANGEBYSCORE', blocked, depth(), '+inf', 'LIMIT', 0, 1)[1]
-    if not one then return end
-    redis.call('ZREM', blocked, one)
-    if tell(one, 'ask') then places = places - 1 end
-  end
+  make_room(1)
 end
 
 -- Notes that it is held, and for how long.
 local function give(out, level, id, delivery, fields, visibility, now)
-  redis.call('ZADD', taken, text(now + visibility * 1000), level .. ' ' .. id .. ' ' .. delivery)
+  -- A microsecond apart, so that what is left behind together comes back in its order.
+  redis.call('ZADD', taken, text(now + visibility * 1000 + #out), level .. ' ' .. id .. ' ' .. delivery)
   out[#out + 1] = {level, id, delivery, fields[3], fields[2], fields[1]}
 end
 
--- What was held for too long, by whoever it was.
+-- Those that were held for too long, by whoever it was.
 local function take_over(out, count, worker, now)
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', taken, '-inf', text(now), 'LIMIT', 0, count)) do
-    local level, id, delivery = string.match(member, '^(%d) (%S+) (%d+)')
+  for _ = 1, 1000 do
+    local ticket = redis.call('ZRANGEBYSCORE', taken, '-inf', text(now), 'LIMIT', 0, 1)[1]
+    if not ticket or #out == count then return end
+    local level, id, delivery = string.match(ticket, '^(%d) (%S+) (%d+)')
     level, delivery = tonumber(level), tonumber(delivery)
-    -- No such group: it is made anew, and everything in the stream given out once more.
-    local claimed = redis.pcall('XCLAIM', KEYS[level], group, worker.consumer, 0, id)
-    redis.call('ZREM', taken, member)
+    -- Also where nobody has it any more: somebody removed the consumer. No such group: it is made anew, and everything
+    -- in the stream given out once more.
+    local claimed = redis.pcall('XCLAIM', KEYS[level], group, worker.consumer, 0, id, 'FORCE')
+    redis.call('ZREM', taken, ticket)
     local entry = claimed[1]
     if entry and delivery >= worker.most then
       bury(level, id, fields_of(id, entry[2]), delivery, 'not acknowledged in ' .. delivery .. ' deliveries')
-      make_room(1)
     elseif entry then
       give(out, level, id, delivery + 1, fields_of(id, entry[2]), worker.visibility, now)
     end
@@ -170,18 +181,29 @@ local function worker_of(token)
   return {visibility = tonumber(visibility), most = tonumber(most), consumer = consumer}
 end
 
+-- Larger ones are not sent to who waits: messages that are under way have a limit (client-output-buffer-limit pubsub).
+local largest_told = 65536
+
 -- Gives what there is to those who wait and live.
 local function hand_out(now)
   local token = redis.call('ZREVRANGE', waiters, 0, 0)[1]
   while token do
     local job = take(worker_of(token), 1, now)[1]
     if not job then return end
+    local is_large = #job[6] > largest_told
+    if is_large then take_back(job[1], job[2], job[3], job[3] - 1, now) end
     local heard = false
-    while token and not heard do
-      redis.call('ZREM', waiters, token)
-      heard = tell(token, 'job', job[1], job[2], job[3], job[4], #job[5], job[5] .. job[6])
-      token = redis.call('ZREVRANGE', waiters, 0, 0)[1]
+    while token and heard == false do
+      if is_large then
+        heard = tell(token, 'ask')
+      else
+        heard = tell(token, 'job', job[1], job[2], job[3], job[4], #normal, #job[5], normal .. job[5] .. job[6])
+      end
+      if heard == false or (heard and not is_large) then redis.call('ZREM', waiters, token) end
+      if heard ~= true then token = redis.call('ZREVRANGE', waiters, 0, 0)[1] end
     end
-    if not heard then take_back(job[1], job[2], job[3], job[3] - 1, now) end
+    if is_large then return end -- who asks for it hands out what is behind it
+    if not heard then return take_back(job[1], job[2], job[3], job[3] - 1, now) end
+    token = redis.call('ZREVRANGE', waiters, 0, 0)[1]
   end
 end

@@ -8,7 +8,7 @@
 -- retry: safe
 -- uses: jobs
 local token = ARGV[1]
-redis.call('ZREM', blocked, token)
+if redis.call('ZREM', blocked, token) == 0 then make_room(1) end -- if it was told of room, that is another's
 local rank = redis.call('ZRANK', waiters, token)
 if not rank then
   tell(token, 'none')

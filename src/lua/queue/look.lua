@@ -17,6 +17,6 @@ for level = 1, 3 do
 end
 local waiting, held = redis.call('ZCARD', delayed), redis.call('ZCARD', taken)
 return {
-  depth() - waiting - held, waiting, held, redis.call('XLEN', dead), oldest and math.max(now - oldest, 0) or -1,
+  math.max(depth() - waiting - held, 0), waiting, held, redis.call('XLEN', dead), oldest and math.max(now - oldest, 0) or -1,
   redis.call('ZCARD', waiters), redis.call('HEXISTS', state, 'paused'),
 }

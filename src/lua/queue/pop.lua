@@ -20,8 +20,10 @@ if ARGV[4] == '1' and not redis.call('ZSCORE', waiters, token) then return {-2} 
 local now = clock()
 local out = take(worker_of(token), count, now)
 if #out > 0 then
+  local was_first = redis.call('ZRANK', waiters, token) == 0
   redis.call('ZREM', waiters, token)
   hand_out(now)
+  if was_first then wake_first() end -- it looked out for what falls due
   return {0, unpack(out)}
 end
 if join then

@@ -15,7 +15,7 @@ local size = redis.pcall('XLEN', normal)
 if type(size) == 'table' then return size end -- WRONGTYPE
 local count = #ARGV - 4
 if most > 0 and depth() + count > most then
-  if token ~= '' then redis.call('ZADD', blocked, most - count, token) end
+  if token ~= '' then redis.call('ZADD', blocked, 'NX', text(clock()), token) end
   return 0
 end
 local now = clock()

@@ -7,7 +7,7 @@
 -- ARGV[4]  delay     integer milliseconds after which it is there
 -- ARGV[5]  job       string
 -- ARGV[6]  id        string
--- ARGV[7]  window    integer milliseconds, > 0
+-- ARGV[7]  window    integer milliseconds, longer than a push may be repeated
 -- ARGV[8]  push      string  unique to this push
 --
 -- returns 1  it is, or was, put into the queue by this push
@@ -22,15 +22,16 @@ if type(size) == 'table' then return size end -- WRONGTYPE
 local known = redis.call('GET', mark)
 if known then return known == push and 1 or 2 end
 if most > 0 and depth() + 1 > most then
-  if token ~= '' then redis.call('ZADD', blocked, most - 1, token) end
+  if token ~= '' then redis.call('ZADD', blocked, 'NX', text(clock()), token) end
   return 0
 end
 local now = clock()
-redis.call('SET', mark, push, 'PX', window)
 if wait > 0 then
   delay(level, job, id, now, wait)
 else
-  add(level, job, id)
+  local added = add(level, job, id)
+  if added.err then return added end
 end
+redis.call('SET', mark, push, 'PX', window)
 hand_out(now)
 return 1
