@@ -427,8 +427,8 @@ void use_a_queue(Client& redis) {
 }
 
 void use_topics(Client& redis) {
-  Topic<int> const plain{redis, "topic"};
-  Topic<int> const kept{redis, "kept", {.history = 1}};
+  Topic<int> plain{redis, "topic"};
+  Topic<int> kept{redis, "kept", {.history = 1}};
   {
     auto const one = plain.subscribe([](int) {});
     auto const two = TopicPattern<int>{redis, "t*"}.subscribe([](auto const&, int) {});

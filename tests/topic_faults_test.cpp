@@ -28,8 +28,6 @@ using support::FaultProxy;
 using support::Gate;
 using support::Told;
 using Fault = support::FaultProxy::Fault;
-using ::testing::AnyOf;
-using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::Lt;
 
@@ -42,7 +40,7 @@ class TopicFaultsTest : public support::TopicScene {
 
 TEST_P(TopicFaultsTest, SubscriptionComesBackAfterALossAndSaysThatSomethingMayBeMissing) {
   auto const redis = client();
-  Topic<std::string> const news{redis, "news"};
+  Topic<std::string> news{redis, "news"};
   Told told;
   Told all;
   auto const one = news.subscribe(told.handler(), told.options());
@@ -60,7 +58,7 @@ TEST_P(TopicFaultsTest, SubscriptionComesBackAfterALossAndSaysThatSomethingMayBe
 }
 
 TEST_P(TopicFaultsTest, GapStandsBetweenWhatWaitsAndWhatCameAfterIt) {
-  auto const news = topic();
+  auto news = topic();
   Told told;
   Gate gate;
   auto const subscription = news.subscribe(
@@ -79,7 +77,7 @@ TEST_P(TopicFaultsTest, GapStandsBetweenWhatWaitsAndWhatCameAfterIt) {
 }
 
 TEST_P(TopicFaultsTest, SubscriptionComesBackAfterARestartOfTheServer) {
-  auto const news = topic();
+  auto news = topic();
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options());
   server_.kill();
@@ -90,7 +88,7 @@ TEST_P(TopicFaultsTest, SubscriptionComesBackAfterARestartOfTheServer) {
 }
 
 TEST_P(TopicFaultsTest, EveryLossIsFollowedByAGapAndNothingIsToldTwice) {
-  auto const news = topic();
+  auto news = topic();
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options({.buffer = 1'000'000}));
   std::atomic<bool> over = false;
@@ -119,7 +117,7 @@ TEST_P(TopicFaultsTest, EveryLossIsFollowedByAGapAndNothingIsToldTwice) {
 }
 
 TEST_P(TopicFaultsTest, WhatComesByteByByteIsUnderstood) {
-  Topic<std::string> const news{client(proxy_.url(), "?command_timeout=20s"), "news"};
+  Topic<std::string> news{client(proxy_.url(), "?command_timeout=20s"), "news"};
   proxy_.trickle(1);
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options());
@@ -130,9 +128,9 @@ TEST_P(TopicFaultsTest, WhatComesByteByByteIsUnderstood) {
 
 TEST_P(TopicFaultsTest, PublishWhoseAnswerIsLostIsInDoubtAndSentOnce) {
   Told told;
-  auto const subscription = topic().subscribe(told.handler());
-  for (std::size_t const history : {0, 10}) {
-    Topic<std::string> const news{client(proxy_.url()), "news", {.history = history}};
+  auto subscription = topic().subscribe(told.handler());
+  for (std::size_t const history : {0U, 10U}) {
+    Topic<std::string> news{client(proxy_.url()), "news", {.history = history}};
     auto const* const command = history == 0 ? "PUBLISH" : "EVALSHA";
     if (history > 0) news.publish("teach the script");
     proxy_.next(command, Fault::cut_before_request);
@@ -146,7 +144,7 @@ TEST_P(TopicFaultsTest, PublishWhoseAnswerIsLostIsInDoubtAndSentOnce) {
 // ---- subscriptions that cannot be had ----
 
 TEST_P(TopicFaultsTest, SubscribeEndsInTimeWhereThereIsNoServer) {
-  Topic<std::string> const news{client(server_.url(), "?command_timeout=300ms"), "news"};
+  Topic<std::string> news{client(server_.url(), "?command_timeout=300ms"), "news"};
   server_.kill();
   auto const subscribe = [&] { (void)news.subscribe([](auto const&) {}); };
   EXPECT_THAT(support::time_of([&] {
@@ -170,11 +168,11 @@ TEST_P(TopicFaultsTest, SubscribeEndsInTimeWhereThereIsNoServer) {
 }
 
 TEST_P(TopicFaultsTest, SubscribeEndsInTimeWhereTheServerIsSilent) {
-  Topic<std::string> const news{client(server_.url(), "?command_timeout=300ms"), "news"};
+  Topic<std::string> news{client(server_.url(), "?command_timeout=300ms"), "news"};
   Told told;
   auto const before = news.subscribe(told.handler());
   server_.pause();
-  Topic<std::string> const other{client(server_.url(), "?command_timeout=300ms"), "other"};
+  Topic<std::string> other{client(server_.url(), "?command_timeout=300ms"), "other"};
   for (auto const* const each : {&news, &other}) {
     EXPECT_THAT(support::time_of([&] {
                   try {
@@ -204,7 +202,7 @@ class TopicPermissionsTest : public TopicFaultsTest {
 TEST_P(TopicPermissionsTest, WhatTheUserMayNotHearIsRefusedAndHindersNothingElse) {
   auto const redis = user("&news");
   Told told;
-  auto const subscription = Topic<std::string>{redis, "news"}.subscribe(told.handler());
+  auto subscription = Topic<std::string>{redis, "news"}.subscribe(told.handler());
   for (int i = 0; i < 2; ++i) {
     EXPECT_THAT(support::text_of<ServerError>([&] {
                   (void)Topic<std::string>{redis, "secret"}.subscribe([](auto const&) {});
@@ -223,7 +221,7 @@ TEST_P(TopicPermissionsTest, WhatTheUserMayNotHearIsRefusedAndHindersNothingElse
 
 TEST_P(TopicPermissionsTest, RefusedTopicLeavesTheLocksOfTheClientTheirHandOff) {
   auto const redis = user("&tandem:*");
-  Topic<std::string> const secret{redis, "secret"};
+  Topic<std::string> secret{redis, "secret"};
   EXPECT_EQ(code_of([&] { (void)secret.subscribe([](auto const&) {}); }), "NOPERM");
   kill_listening();
   Lock const lock{redis, "lock"};
@@ -237,7 +235,7 @@ TEST_P(TopicPermissionsTest, RefusedTopicLeavesTheLocksOfTheClientTheirHandOff) 
 
 TEST_P(TopicPermissionsTest, PermissionThatIsTakenAwayIsReportedAndGivenBackIsUsed) {
   auto const redis = user("&news");
-  Topic<std::string> const news{redis, "news"};
+  Topic<std::string> news{redis, "news"};
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options());
   allow("resetchannels");  // which closes connections that listen
@@ -255,13 +253,13 @@ TEST_P(TopicPermissionsTest, WrongPasswordIsTold) {
   auto wrong = options(server_.url());
   wrong.user = "u";
   wrong.password = "q";
-  Topic<std::string> const news{Client{wrong}, "news"};
+  Topic<std::string> news{Client{wrong}, "news"};
   EXPECT_EQ(code_of([&] { (void)news.subscribe([](auto const&) {}); }), "WRONGPASS");
 }
 
 TEST_P(TopicPermissionsTest, PublishWithAHistoryIsRefusedAsAWhole) {
   auto const redis = user("&news");
-  Topic<std::string> const news{redis, "news", {.history = 10}};
+  Topic<std::string> news{redis, "news", {.history = 10}};
   EXPECT_EQ(code_of([&] { news.publish("a"); }), "NOPERM");
   EXPECT_EQ(redis_.command("EXISTS", "{news}:history").as<int>(), 0);
 }
@@ -269,7 +267,7 @@ TEST_P(TopicPermissionsTest, PublishWithAHistoryIsRefusedAsAWhole) {
 // ---- forks ----
 
 TEST_P(TopicFaultsTest, ChildOfAForkIsToldNothingOfTheParentsAndMaySubscribeItself) {
-  auto const news = topic();
+  auto news = topic();
   Told told;
   auto subscription = std::make_optional(news.subscribe(told.handler(), told.options()));
   news.publish("a");
@@ -293,7 +291,7 @@ TEST_P(TopicFaultsTest, ChildOfAForkIsToldNothingOfTheParentsAndMaySubscribeItse
 TEST_P(TopicFaultsTest, HandlerThatForksGoesOnInTheParentOnly) {
   // The child abandons what it inherited, and ends on a thread that is not its first.
   if (support::is_sanitized) GTEST_SKIP() << "for a sanitizer that is a leak";
-  auto const news = topic({.history = 10});
+  auto news = topic({.history = 10});
   Told told;
   support::Shared<std::atomic<int>> in_child;
   auto const subscription = news.subscribe([&](std::string const& message) {
@@ -328,7 +326,7 @@ TEST_P(TopicFaultsTest, SubscriptionsComeAndGoOnManyThreadsWhileConnectionsAreKi
   }};
   support::on_threads(4, [&](int number) {
     auto const name = "news" + std::to_string(number % 2);
-    Topic<std::string> const news{redis, name, {.history = number < 2 ? 0U : 1000U}};
+    Topic<std::string> news{redis, name, {.history = number < 2 ? 0U : 1000U}};
     for (int i = 0; i < 25; ++i) {
       Told told;
       auto const subscription = news.subscribe(told.handler(), {.replay = 0});

@@ -27,8 +27,6 @@ using support::Gate;
 using support::Told;
 using Fault = support::FaultProxy::Fault;
 using Lines = Told::Lines;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 constexpr auto channel = "tandem:{news}:history";
 constexpr auto stream = "{news}:history";
@@ -52,7 +50,7 @@ class TopicHistoryTest : public support::TopicScene {
   [[nodiscard]] Topic<std::string> proxied(std::size_t history) {
     return {client(proxy_.url(), "?command_timeout=20s"), "news", {.history = history}};
   }
-  static void publish(Topic<std::string> const& news, int first, int end) {
+  static void publish(Topic<std::string>& news, int first, int end) {
     for (auto const& each : numbers(first, end)) news.publish(each);
   }
   /// Nothing is heard any more until proxy_.refuse(false).
@@ -78,7 +76,7 @@ class TopicHistoryTest : public support::TopicScene {
 // ---- what is kept ----
 
 TEST_P(TopicHistoryTest, LateSubscriptionIsToldWhatWasPublishedBeforeIt) {
-  auto const news = topic(100);
+  auto news = topic(100);
   publish(news, 0, 5);
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options());
@@ -87,7 +85,7 @@ TEST_P(TopicHistoryTest, LateSubscriptionIsToldWhatWasPublishedBeforeIt) {
 }
 
 TEST_P(TopicHistoryTest, SubscriptionMayBeginWithSoManyOrNoneOfTheLatest) {
-  auto const news = topic(1000);
+  auto news = topic(1000);
   publish(news, 0, 450);
   for (int const replay : {0, 1, 2, 99, 100, 101, 102, 200, 449, 450, 451}) {
     Told told;
@@ -104,7 +102,7 @@ TEST_P(TopicHistoryTest, SubscriptionMayBeginWithSoManyOrNoneOfTheLatest) {
 }
 
 TEST_P(TopicHistoryTest, KeepsExactlySoManyAndForEver) {
-  auto const news = topic(7);
+  auto news = topic(7);
   publish(news, 0, 100);
   EXPECT_EQ(redis_.command("XLEN", stream).as<int>(), 7);
   EXPECT_EQ(redis_.command("PTTL", stream).as<int>(), -1);
@@ -114,7 +112,7 @@ TEST_P(TopicHistoryTest, KeepsExactlySoManyAndForEver) {
 }
 
 TEST_P(TopicHistoryTest, MessagesOfAnySizeAndBytesAreReplayedInParts) {
-  auto const news = topic(1000);
+  auto news = topic(1000);
   Lines all{"", std::string{"\0\n\r\n 1 2\n", 9}};
   for (int i = 0; i < 40; ++i) all.emplace_back(200'000, static_cast<char>('a' + i % 26));
   for (int i = 0; i < 300; ++i) all.push_back("small " + std::to_string(i));
@@ -128,10 +126,10 @@ TEST_P(TopicHistoryTest, WhoWantsNoHistoryHearsTheMessagesAlone) {
   auto const redis = client();
   Told plain;
   Told pattern;
-  auto const one = Topic<std::string>{redis, "news"}.subscribe(plain.handler());
+  auto one = Topic<std::string>{redis, "news"}.subscribe(plain.handler());
   auto const two = TopicPattern<std::string>{redis, "n*"}.subscribe(pattern.pattern_handler());
   Told told;
-  auto const three = topic(10).subscribe(told.handler());
+  auto three = topic(10).subscribe(told.handler());
   EXPECT_EQ(topic(10).publish("a"), 3U);
   EXPECT_TRUE(plain.become({"a"}));
   EXPECT_TRUE(pattern.become({"news: a"}));
@@ -139,7 +137,7 @@ TEST_P(TopicHistoryTest, WhoWantsNoHistoryHearsTheMessagesAlone) {
 }
 
 TEST_P(TopicHistoryTest, WhatStrangersPublishAtItsChannelIsReportedAndWhatTheyAddIsSkipped) {
-  auto const news = topic(10);
+  auto news = topic(10);
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options());
   news.publish("listens");  // no more by reading only, which would not notice
@@ -157,8 +155,8 @@ TEST_P(TopicHistoryTest, WhatStrangersPublishAtItsChannelIsReportedAndWhatTheyAd
 // ---- connections that are lost ----
 
 TEST_P(TopicHistoryTest, WhatWasPublishedWhileItWasCutOffIsToldAfterwardsInOrder) {
-  auto const news = proxied(1000);
-  auto const elsewhere = topic(1000);
+  auto news = proxied(1000);
+  auto elsewhere = topic(1000);
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options());
   publish(elsewhere, 0, 5);
@@ -173,7 +171,7 @@ TEST_P(TopicHistoryTest, WhatWasPublishedWhileItWasCutOffIsToldAfterwardsInOrder
 
 TEST_P(TopicHistoryTest, NothingIsMissedAndNothingToldTwiceWhileConnectionsAreKilled) {
   auto const redis = client();
-  Topic<std::string> const news{redis, "news", {.history = 100'000}};
+  Topic<std::string> news{redis, "news", {.history = 100'000}};
   Told told;
   Told late;
   auto const subscription = news.subscribe(told.handler(), told.options({.buffer = 5}));
@@ -195,9 +193,9 @@ TEST_P(TopicHistoryTest, NothingIsMissedAndNothingToldTwiceWhileConnectionsAreKi
 }
 
 TEST_P(TopicHistoryTest, ReadThatIsCutOffIsMadeAgain) {
-  auto const elsewhere = topic(1000);
+  auto elsewhere = topic(1000);
   publish(elsewhere, 0, 300);
-  auto const news = proxied(1000);
+  auto news = proxied(1000);
   for (int i = 0; i < 3; ++i) {
     Told told;
     proxy_.next("EVALSHA", Fault::cut_after_request);
@@ -210,8 +208,8 @@ TEST_P(TopicHistoryTest, ReadThatIsCutOffIsMadeAgain) {
 }
 
 TEST_P(TopicHistoryTest, TrimmedMessagesAreCounted) {
-  auto const news = proxied(10);
-  auto const elsewhere = topic(10);
+  auto news = proxied(10);
+  auto elsewhere = topic(10);
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options());
   publish(elsewhere, 0, 3);
@@ -226,7 +224,7 @@ TEST_P(TopicHistoryTest, TrimmedMessagesAreCounted) {
 }
 
 TEST_P(TopicHistoryTest, MessageOfTheMiddleThatIsDeletedIsCounted) {
-  auto const news = topic(10);
+  auto news = topic(10);
   publish(news, 0, 4);
   auto const ids = redis_.command("XRANGE", stream, "-", "+");
   redis_.command("XDEL", stream, ids[1][0].as<std::string>(), ids[2][0].as<std::string>());
@@ -238,7 +236,7 @@ TEST_P(TopicHistoryTest, MessageOfTheMiddleThatIsDeletedIsCounted) {
 // ---- slow handlers ----
 
 TEST_P(TopicHistoryTest, SlowHandlerMissesNothingHoweverSmallItsBuffer) {
-  auto const news = topic(1000);
+  auto news = topic(1000);
   Told told;
   Gate gate;
   auto const subscription = news.subscribe(
@@ -257,7 +255,7 @@ TEST_P(TopicHistoryTest, SlowHandlerMissesNothingHoweverSmallItsBuffer) {
 }
 
 TEST_P(TopicHistoryTest, SlowHandlerIsToldHowManyTheHistoryKeepsNoMore) {
-  auto const news = topic(10);
+  auto news = topic(10);
   Told told;
   Gate gate;
   auto const subscription = news.subscribe(
@@ -290,7 +288,7 @@ TEST_P(TopicHistoryTest, SlowHandlerIsToldHowManyTheHistoryKeepsNoMore) {
 // ---- histories that are lost ----
 
 TEST_P(TopicHistoryTest, DeletedHistoryIsAGapAndWhatFollowsIsTold) {
-  auto const news = topic(10);
+  auto news = topic(10);
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options());
   publish(news, 0, 3);
@@ -301,8 +299,8 @@ TEST_P(TopicHistoryTest, DeletedHistoryIsAGapAndWhatFollowsIsTold) {
 }
 
 TEST_P(TopicHistoryTest, ServerThatHasForgottenEverythingIsAGapAndLaterMessagesAreTold) {
-  auto const news = proxied(10);
-  auto const elsewhere =
+  auto news = proxied(10);
+  auto elsewhere =
       Topic<std::string>{client(server_.url(), "?command_timeout=20s"), "news", {.history = 10}};
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options());
@@ -318,7 +316,7 @@ TEST_P(TopicHistoryTest, ServerThatHasForgottenEverythingIsAGapAndLaterMessagesA
 }
 
 TEST_P(TopicHistoryTest, EmptyServerAfterARestartWaitsForTheNextMessage) {
-  auto const news =
+  auto news =
       Topic<std::string>{client(server_.url(), "?command_timeout=20s"), "news", {.history = 10}};
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options());
@@ -331,7 +329,7 @@ TEST_P(TopicHistoryTest, EmptyServerAfterARestartWaitsForTheNextMessage) {
 }
 
 TEST_P(TopicHistoryTest, HistoryThatBeginsAnewIsToldAlsoWhereTheClockWasSetBack) {
-  auto const news = topic(10);
+  auto news = topic(10);
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options());
   publish(news, 0, 2);
@@ -348,8 +346,8 @@ TEST_P(TopicHistoryTest, HistoryThatBeginsAnewIsToldAlsoWhereTheClockWasSetBack)
 }
 
 TEST_P(TopicHistoryTest, HistoryOfAnEarlierMomentIsAGapAndNothingIsToldAgain) {
-  auto const news = proxied(100);
-  auto const elsewhere = topic(100);
+  auto news = proxied(100);
+  auto elsewhere = topic(100);
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options());
   publish(elsewhere, 0, 5);
@@ -383,7 +381,7 @@ TEST_P(TopicHistoryTest, HistoryOfAnEarlierMomentIsAGapAndNothingIsToldAgain) {
 
 TEST_P(TopicHistoryTest, KeyThatIsNoStreamIsTold) {
   redis_.command("SET", stream, "x");
-  auto const news = topic(10);
+  auto news = topic(10);
   EXPECT_EQ(code_of([&] { news.publish("a"); }), "WRONGTYPE");
   EXPECT_EQ(code_of([&] { (void)news.subscribe([](auto const&) {}); }), "WRONGTYPE");
   EXPECT_TRUE(eventually([&] { return listeners(channel) == 0; }));
@@ -391,7 +389,7 @@ TEST_P(TopicHistoryTest, KeyThatIsNoStreamIsTold) {
 }
 
 TEST_P(TopicHistoryTest, KeyThatBecomesNoStreamIsReportedAndReadAgainWhenItIsOne) {
-  auto const news = topic(10);
+  auto news = topic(10);
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options());
   publish(news, 0, 2);
@@ -405,11 +403,11 @@ TEST_P(TopicHistoryTest, KeyThatBecomesNoStreamIsReportedAndReadAgainWhenItIsOne
 }
 
 TEST_P(TopicHistoryTest, ServerWithoutMemoryRefusesAMessageAndTellsNobody) {
-  auto const news = topic(10);
+  auto news = topic(10);
   Told told;
   Told plain;
   auto const one = news.subscribe(told.handler(), told.options());
-  auto const two = topic().subscribe(plain.handler());
+  auto two = topic().subscribe(plain.handler());
   news.publish("a");
   redis_.command("CONFIG", "SET", "maxmemory", "1");
   EXPECT_EQ(code_of([&] { news.publish("b"); }), "OOM");
@@ -420,7 +418,7 @@ TEST_P(TopicHistoryTest, ServerWithoutMemoryRefusesAMessageAndTellsNobody) {
 }
 
 TEST_P(TopicHistoryTest, PublishIsOneCommandAndWhoListensAsksForNothing) {
-  auto const news = topic(10);
+  auto news = topic(10);
   Told told;
   auto const subscription = news.subscribe(told.handler(), told.options());
   news.publish("teach the script");
@@ -434,7 +432,7 @@ TEST_P(TopicHistoryTest, PublishIsOneCommandAndWhoListensAsksForNothing) {
 }
 
 TEST_P(TopicHistoryTest, ReplayIsReadInPartsOfBoundedSize) {
-  auto const news = topic(10'000);
+  auto news = topic(10'000);
   publish(news, 0, 2100);
   Told told;
   auto const teaches = news.subscribe(told.handler());

@@ -65,7 +65,7 @@ class Topic {
 
   /// How many subscriptions of connections the server has told it to: one for each client that
   /// listens, however many subscriptions that has, and one more for a pattern.
-  std::size_t publish(T const& message) const { return bytes_.publish(Codec<T>::encode(message)); }
+  std::size_t publish(T const& message) { return bytes_.publish(Codec<T>::encode(message)); }
 
   /// Returns when the server has confirmed it: what is published from then on is told. Waits for
   /// that until Options::command_timeout; not on the client's background thread, where it returns

@@ -100,7 +100,7 @@ History::Part History::read() {
   if (reply[2].as<bool>()) {
     out.steps.push_back({TopicGap{TopicGap::Why::history_lost}});
     place = {};
-  } else if (last && *last < place.id) {
+  } else if (last && last->is_before(place.id)) {
     // It has forgotten what was told; what it has was told before.
     out.steps.push_back({TopicGap{TopicGap::Why::history_lost}});
     place.id = *last;
@@ -150,7 +150,7 @@ History::Heard History::parse(std::string_view text) {
 
 History::Order History::order_of(Heard const& heard) const noexcept {
   if (place_.birth != heard.field.birth) return Order::beyond;
-  if (heard.id <= place_.id) return Order::told;
+  if (!place_.id.is_before(heard.id)) return Order::told;
   bool const is_next = place_.number && heard.field.number == *place_.number + 1;
   return is_next ? Order::next : Order::beyond;
 }

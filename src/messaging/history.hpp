@@ -1,11 +1,11 @@
 #pragma once
 
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include <tandem/core/subscription.hpp>
@@ -27,7 +27,8 @@ class History {
   /// Where those listen who have one.
   [[nodiscard]] std::string const& channel() const noexcept { return channel_; }
   /// How many were told.
-  std::size_t publish(std::string_view topic, std::size_t most, std::string_view message) const;
+  [[nodiscard]] std::size_t publish(std::string_view topic, std::size_t most,
+                                    std::string_view message) const;
 
   /// Before the `replay` latest messages. Throws as a read does.
   void begin(std::size_t replay);
@@ -58,7 +59,10 @@ class History {
   struct Id {
     std::uint64_t milliseconds = 0;
     std::uint64_t sequence = 0;
-    auto operator<=>(Id const&) const = default;
+    bool operator==(Id const&) const = default;
+    [[nodiscard]] bool is_before(Id const& other) const noexcept {
+      return std::tie(milliseconds, sequence) < std::tie(other.milliseconds, other.sequence);
+    }
   };
   struct Field {
     std::string_view birth{};

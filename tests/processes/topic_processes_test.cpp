@@ -42,7 +42,7 @@ class TopicProcessesTest : public ::testing::TestWithParam<int> {
   }
 
   [[nodiscard]] std::string publish(int number) const {
-    auto const news = topic(1'000'000);
+    auto news = topic(1'000'000);
     while (!*begun_) std::this_thread::yield();
     for (int i = 0; i < messages; ++i) {
       try {
@@ -56,7 +56,7 @@ class TopicProcessesTest : public ::testing::TestWithParam<int> {
 
   /// What is wrong with what it is told: it is to be all that is in the stream, in its order.
   [[nodiscard]] std::string subscribe(int number) const {
-    auto const news = topic(1'000'000);
+    auto news = topic(1'000'000);
     Told told;
     while (*published_ < (number % 4) * messages) std::this_thread::yield();
     auto const subscription =
@@ -125,7 +125,7 @@ TEST_P(TopicProcessesTest, KilledSubscriberHindersNobody) {
   for (int i = 0; i < 2; ++i) {
     all.push_back(std::make_unique<Forked>([this, i]() -> std::string {
       Told told;
-      auto const subscription = topic(0).subscribe(told.handler(), told.options());
+      auto subscription = topic(0).subscribe(told.handler(), told.options());
       ++*subscribed_;
       if (i == 0) {
         for (;;) ::pause();
@@ -134,7 +134,7 @@ TEST_P(TopicProcessesTest, KilledSubscriberHindersNobody) {
     }));
   }
   ASSERT_TRUE(eventually([&] { return *subscribed_ == 2; }));
-  auto const news = topic(0);
+  auto news = topic(0);
   EXPECT_EQ(news.publish("a"), 2U);
   ::kill(all[0]->pid(), SIGKILL);
   (void)all[0]->told();

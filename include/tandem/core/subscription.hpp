@@ -97,7 +97,7 @@ class TopicBytes {
   TopicBytes(Client client, std::string name, TopicOptions options);
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }
-  std::size_t publish(std::string_view message) const;
+  [[nodiscard]] std::size_t publish(std::string_view message) const;
   [[nodiscard]] Subscription subscribe(MessageHandler handler, SubscriptionOptions options) const;
 
  private:
