@@ -81,11 +81,14 @@ void measure_waits(Report& report, tandem::testing::RedisServer const& server,
   table::print_flow_head();
   {
     bench::OneCore const pinned{server.pid()};
-    note(report, report.flow, measure_flow(contenders, socket, 1, plan, bench::one_core));
+    note(report, report.flow, measure_flow(contenders, {bench::one_core, socket, socket}, 1, plan));
   }
-  for (int const workers : {1, plan.workers})
-    note(report, report.flow, measure_flow(contenders, socket, workers, plan, bench::any_cores));
-  note(report, report.flow, measure_flow(contenders, far_socket, 1, plan, bench::far_away));
+  for (int const workers : {1, plan.workers}) {
+    note(report, report.flow,
+         measure_flow(contenders, {bench::any_cores, socket, socket}, workers, plan));
+  }
+  Scene const far{bench::far_away, far_socket, socket};
+  note(report, report.flow, measure_flow(contenders, far, 1, plan));
   table::print_idle_head(plan);
   note(report, report.idle, measure_idle(contenders, socket, plan));
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -13,6 +14,7 @@
 #include "answer.hpp"
 #include "candidate.hpp"
 #include "overheard.hpp"
+#include "places.hpp"
 #include "process.hpp"
 #include "quantile.hpp"
 #include "queue/entrants.hpp"
@@ -47,13 +49,20 @@ struct Idle {
   double commands = 0;  ///< sent by each of them in a second
 };
 
+/// Where that is measured.
+struct Scene {
+  std::string place;
+  std::string socket;  ///< by which the processes reach the server
+  std::string server;  ///< the server's own, where it is overheard
+};
+
 /// Processes that wait for jobs, and one that pushes some.
 class FlowTeam {
  public:
-  FlowTeam(Candidate const& candidate, std::string const& socket, int workers,
-           std::string const& place)
-      : name_{candidate.name} {
-    Task const task{socket, fmt::format("{} {} flow {}", candidate.name, workers, place)};
+  FlowTeam(Candidate const& candidate, Scene scene, int workers)
+      : name_{candidate.name}, scene_{std::move(scene)} {
+    Task const task{scene_.socket,
+                    fmt::format("{} {} flow {}", candidate.name, workers, scene_.place)};
     for (int i = 0; i <= workers; ++i) processes_.push_back(candidate.start(task.words()));
     for (auto const& process : processes_) (void)Answer::from(*process);
   }
@@ -69,10 +78,10 @@ class FlowTeam {
   }
 
   /// Commands that each worker sends in a second in which there is nothing to do.
-  [[nodiscard]] double idle(std::string const& socket, std::chrono::milliseconds length) {
+  [[nodiscard]] double idle(std::chrono::milliseconds length) {
     begin_to_wait();
     std::this_thread::sleep_for(std::chrono::milliseconds{500});  // by then all of them wait
-    auto const overheard = Overheard::of(socket, [length] {
+    auto const overheard = Overheard::of(scene_.server, [length] {
       std::this_thread::sleep_for(length);
       return std::size_t{1};
     });
@@ -82,7 +91,8 @@ class FlowTeam {
   }
 
  private:
-  static constexpr std::int64_t pause = 1'000'000;  // nanoseconds between two pushes, and some
+  /// Nanoseconds between two pushes, and some: long enough for a worker to wait again.
+  static constexpr std::int64_t pause = 10'000'000;
 
   [[nodiscard]] Process& pusher() const { return *processes_.back(); }
 
@@ -104,27 +114,30 @@ class FlowTeam {
   }
 
   std::string name_;
+  Scene scene_;
   std::vector<std::unique_ptr<Process>> processes_{};
 };
 
 /// All contenders with so many workers, in the same turns, and a bare round trip in these, too.
-inline std::vector<Flow> measure_flow(std::vector<Candidate> const& contenders,
-                                      std::string const& socket, int workers, Plan const& plan,
-                                      std::string const& place) {
+inline std::vector<Flow> measure_flow(std::vector<Candidate> const& contenders, Scene const& scene,
+                                      int workers, Plan const& plan) {
   std::vector<std::unique_ptr<FlowTeam>> teams;
-  for (auto const& each : contenders)
-    teams.push_back(std::make_unique<FlowTeam>(each, socket, workers, place));
-  Team bare{own_candidate(names::bare), socket, {1}, "trips"};
+  for (auto const& each : contenders) {
+    // It asks the server so often that it would never wait there.
+    if (each.name == names::rq && scene.place == far_away) continue;
+    teams.push_back(std::make_unique<FlowTeam>(each, scene, workers));
+  }
+  Team bare{own_candidate(names::bare), scene.socket, {1}, "trips"};
   Operation const trip{Operation::push, 1};
   std::vector<Flow> out;
   for (auto const& team : teams)
-    out.push_back({.place = place, .workers = workers, .contender = team->name()});
+    out.push_back({.place = scene.place, .workers = workers, .contender = team->name()});
   std::vector<double> round_trips;
-  for (auto const& team : teams) (void)team->run(plan.window);  // warm
+  for (auto const& team : teams) (void)team->run(plan.flow);  // warm
   (void)bare.run(plan.window, trip);
   (void)take_turns(teams.size() + 1, plan.flow_slices, [&](std::size_t i) {
     if (i < teams.size()) {
-      auto const since = teams[i]->run(plan.window);
+      auto const since = teams[i]->run(plan.flow);
       out[i].since.insert(out[i].since.end(), since.begin(), since.end());
     } else {
       for (auto const ns : bare.run(plan.window, trip).took)
@@ -138,9 +151,9 @@ inline std::vector<Flow> measure_flow(std::vector<Candidate> const& contenders,
     cell.round_trip = median(round_trips);
     cell.p50 = median(cell.since);
     cell.p99 = quantile(cell.since, 0.99);
-    auto const overheard = Overheard::of(socket, [&] {
+    auto const overheard = Overheard::of(scene.server, [&] {
       // Those that end a wait are jobs like others.
-      return team.run(4 * plan.window).size() + static_cast<std::size_t>(team.workers());
+      return team.run(4 * plan.flow).size() + static_cast<std::size_t>(team.workers());
     });
     cell.commands = overheard.commands;
     cell.in_scripts = overheard.in_scripts;
@@ -153,9 +166,9 @@ inline std::vector<Idle> measure_idle(std::vector<Candidate> const& contenders,
                                       std::string const& socket, Plan const& plan) {
   std::vector<Idle> out;
   for (auto const& each : contenders) {
-    FlowTeam team{each, socket, plan.workers, "idle"};
-    (void)team.run(plan.window);  // warm
-    out.push_back({plan.workers, each.name, team.idle(socket, plan.idle)});
+    FlowTeam team{each, {"idle", socket, socket}, plan.workers};
+    (void)team.run(plan.flow);  // warm
+    out.push_back({plan.workers, each.name, team.idle(plan.idle)});
   }
   return out;
 }

@@ -13,7 +13,8 @@ struct Plan {
   std::vector<int> processes{1, 8};    ///< that push, or that work
   static constexpr int at_once = 100;  ///< of a batch
 
-  int flow_slices = 40;  ///< in which workers wait for what another process pushes
+  int flow_slices = 25;  ///< in which workers wait for what another process pushes
+  std::chrono::milliseconds flow{200};
   std::chrono::milliseconds idle{15'000};
   int workers = 8;              ///< that are idle, and that do what is given to the load
   std::int64_t load = 100'000;  ///< jobs
@@ -22,7 +23,7 @@ struct Plan {
   [[nodiscard]] static Plan quick() {
     Plan out;
     out.windows = 4;
-    out.flow_slices = 6;
+    out.flow_slices = 4;
     out.idle = std::chrono::milliseconds{2000};
     out.load = 4000;
     out.loads = 2;

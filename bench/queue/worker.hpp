@@ -71,7 +71,7 @@ class Worker {
   }
 
  private:
-  static constexpr std::chrono::milliseconds a_while{100};  // for a job that should be there
+  static constexpr std::chrono::milliseconds a_while{2000};  // for a job that should be there
   static constexpr std::chrono::hours long_enough{24};
 
   struct Two {
