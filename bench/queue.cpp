@@ -115,6 +115,8 @@ int main(int argc, char** argv) try {
        .server = bench::server_version(server.url()),
        .plan = plan,
        .entrants = entrants(TANDEM_BENCH_PROGRAMS, TANDEM_BENCH_NODE_MODULES, socket, only)}};
+  if (!RedisBenchmark::is_there())
+    report.entrants.absent.emplace_back("redis-benchmark is not installed.");
   report.print_head();
 
   measure_throughput(report, server);

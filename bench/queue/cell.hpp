@@ -37,7 +37,7 @@ inline void summarise(Cell& cell, std::vector<Slice> const& slices) {
   std::vector<double> server_cpu;
   for (auto const& slice : slices) {
     auto const jobs = static_cast<double>(std::max<std::int64_t>(1, slice.jobs));
-    in_window.push_back(static_cast<double>(slice.in_window));
+    in_window.push_back(slice.in_window);
     for (auto const each : slice.took) took.push_back(static_cast<double>(each) / 1000);
     cpu.push_back(slice.cpu_microseconds / jobs);
     server_cpu.push_back(slice.server_microseconds / jobs);

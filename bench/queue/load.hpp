@@ -1,10 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -31,9 +34,9 @@ struct Load {
   int workers;
   int at_once;  ///< jobs of a call
   std::int64_t jobs;
-  double clients = 0;  ///< milliseconds, user and system, of all client processes: median
-  double server = 0;   ///< of the server: median
-  double total = 0;    ///< of both: median
+  double clients = 0;  ///< microseconds for a job, of all client processes: median of the rounds
+  double server = 0;   ///< of the server
+  double total = 0;    ///< of both
 
   [[nodiscard]] std::string name() const {
     return at_once == 1 ? contender : fmt::format("{}, {} at once", contender, at_once);
@@ -48,7 +51,7 @@ class Loader {
   Loader& operator=(Loader const&) = delete;
   virtual ~Loader() = default;
 
-  /// Milliseconds of the clients for so many jobs.
+  /// Microseconds of the clients for so many jobs, user and system.
   virtual double run(std::int64_t jobs) = 0;
 };
 
@@ -61,7 +64,7 @@ class TeamLoader final : public Loader {
   double run(std::int64_t jobs) override {
     auto out = team_.complete(jobs, {Operation::push, at_once_});
     out += team_.complete(jobs, {Operation::work, at_once_});
-    return out / 1000;
+    return out;
   }
 
  private:
@@ -74,8 +77,15 @@ class TeamLoader final : public Loader {
 class RedisBenchmark final : public Loader {
  public:
   RedisBenchmark(std::string socket, int clients)
-      : socket_{std::move(socket)}, clients_{clients}, server_{Bare::over_unix(socket_)} {
-    (void)run(1000);  // so that it is missed here, where it is missing
+      : socket_{std::move(socket)}, clients_{clients}, server_{Bare::over_unix(socket_)} {}
+
+  [[nodiscard]] static bool is_there() {
+    try {
+      Process{{"redis-benchmark", "--version"}, Process::Output::standard};
+      return true;
+    } catch (std::system_error const&) {
+      return false;
+    }
   }
 
   double run(std::int64_t jobs) override {
@@ -94,8 +104,8 @@ class RedisBenchmark final : public Loader {
   static constexpr auto busy = "redis-benchmark busy";
   static constexpr auto job = "1234567890123456";
 
-  /// Milliseconds, of those that have ended.
-  static double of_children() { return Usage::so_far(RUSAGE_CHILDREN).cpu_microseconds / 1000; }
+  /// That have ended.
+  static double of_children() { return Usage::so_far(RUSAGE_CHILDREN).cpu_microseconds; }
 
   void call(std::int64_t jobs, std::vector<std::string> const& command) const {
     std::vector<std::string> words{
@@ -116,18 +126,33 @@ class RedisBenchmark final : public Loader {
   Bare server_;
 };
 
-/// All in turns. `contenders`: of those with a name here the ones that do not take minutes.
+/// The slow ones do fewer: all of it would take them minutes.
+inline std::int64_t jobs_for(std::string_view contender, Plan const& plan) {
+  if (contender == names::rq) return plan.load / 100;
+  if (contender == names::bullmq) return plan.load / 10;
+  return plan.load;
+}
+
+/// What the others are compared with; none where it is not installed.
+inline Load const* reference(std::vector<Load> const& cells) {
+  auto const found = std::find_if(cells.begin(), cells.end(), [](Load const& cell) {
+    return cell.contender == names::redis_benchmark;
+  });
+  return found == cells.end() ? nullptr : &*found;
+}
+
+/// All in turns.
 inline std::vector<Load> measure_load(std::vector<Candidate> const& contenders,
                                       std::string const& socket, Plan const& plan) {
   std::vector<Load> out;
   std::vector<std::unique_ptr<Loader>> loaders;
   auto const add = [&](std::string const& name, int at_once, std::unique_ptr<Loader> loader) {
-    out.push_back({name, plan.workers, at_once, plan.load});
+    out.push_back({name, plan.workers, at_once, jobs_for(name, plan)});
     loaders.push_back(std::move(loader));
   };
-  add(names::redis_benchmark, 1, std::make_unique<RedisBenchmark>(socket, plan.workers));
+  if (RedisBenchmark::is_there())
+    add(names::redis_benchmark, 1, std::make_unique<RedisBenchmark>(socket, plan.workers));
   for (auto const& each : contenders) {
-    if (each.name == names::rq) continue;  // for which it is minutes
     for (int const at_once : {1, Plan::at_once}) {
       if (can(each.name, {Operation::work, at_once}))
         add(each.name, at_once, std::make_unique<TeamLoader>(each, socket, plan.workers, at_once));
@@ -138,9 +163,10 @@ inline std::vector<Load> measure_load(std::vector<Candidate> const& contenders,
     double clients, server;
   };
   auto const rounds = take_turns(loaders.size(), plan.loads, [&](std::size_t i) {
+    auto const jobs = static_cast<double>(out[i].jobs);
     auto const before = server_microseconds(server);
-    auto const clients = loaders[i]->run(plan.load);
-    return Spent{clients, (server_microseconds(server) - before) / 1000};
+    auto const clients = loaders[i]->run(out[i].jobs);
+    return Spent{clients / jobs, (server_microseconds(server) - before) / jobs};
   });
   for (std::size_t i = 0; i < out.size(); ++i) {
     std::vector<double> clients;

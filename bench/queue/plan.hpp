@@ -18,7 +18,7 @@ struct Plan {
   std::chrono::milliseconds idle{15'000};
   int workers = 8;              ///< that are idle, and that do what is given to the load
   std::int64_t load = 100'000;  ///< jobs
-  int loads = 5;                ///< so often
+  int loads = 3;                ///< so often
 
   [[nodiscard]] static Plan quick() {
     Plan out;

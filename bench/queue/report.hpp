@@ -90,9 +90,9 @@ struct Report : Run<Plan, Entrants> {
     out.field("contender", cell.contender);
     out.field("at_once", cell.at_once);
     out.field("jobs", cell.jobs);
-    out.field("clients_ms", cell.clients);
-    out.field("server_ms", cell.server);
-    out.field("together_ms", cell.total);
+    out.field("clients_us", cell.clients);
+    out.field("server_us", cell.server);
+    out.field("together_us", cell.total);
   }
   static void add(Json& out, Point const& point) {
     out.field("place", point.place);

@@ -24,7 +24,7 @@ struct Operation {
 /// What all processes of one contender did in one slice of time.
 struct Slice {
   std::int64_t jobs = 0;             ///< by calls that began in the slice
-  std::int64_t in_window = 0;        ///< of these, by calls that ended in it too
+  double in_window = 0;              ///< of these, those done in it
   std::vector<std::int64_t> took{};  ///< nanoseconds of each call
   double cpu_microseconds = 0;       ///< of all its processes
   double server_microseconds = 0;    ///< of the server's

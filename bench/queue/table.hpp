@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -74,16 +75,19 @@ inline void print(std::vector<Idle> const& group) {
 
 inline void print_load_head(Plan const& plan) {
   fmt::print(
-      "\n{} jobs, pushed and done by {} workers: ms of processor time of the clients and of the\n"
-      "server, and how much that is of what redis-benchmark takes for the same traffic\n"
-      "{:<28} {:>10} {:>10} {:>10} {:>9}\n",
-      plan.load, plan.workers, "", "clients", "server", "together", "of it");
+      "\nJobs that are pushed and done by {} workers: us of processor time for one, of the "
+      "clients\n"
+      "and of the server, and how much that is of what redis-benchmark takes for the same traffic\n"
+      "{:<28} {:>10} {:>10} {:>10} {:>10} {:>9}\n",
+      plan.workers, "", "jobs", "clients", "server", "together", "of it");
 }
 
 inline void print(std::vector<Load> const& group) {
+  auto const* const known = reference(group);
   for (auto const& cell : group) {
-    fmt::print("  {:<26} {:>10.0f} {:>10.0f} {:>10.0f} {:>9.2f}\n", cell.name(), cell.clients,
-               cell.server, cell.total, cell.total / group.front().total);
+    auto const of_it = known != nullptr ? std::optional{cell.total / known->total} : std::nullopt;
+    fmt::print("  {:<26} {:>10} {:>10.2f} {:>10.2f} {:>10.2f} {:>9}\n", cell.name(), cell.jobs,
+               cell.clients, cell.server, cell.total, shown(of_it, 2));
   }
 }
 

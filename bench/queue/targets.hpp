@@ -75,11 +75,9 @@ inline std::vector<Verdict> of(std::vector<Idle> const& cells) {
 
 inline std::vector<Verdict> of(std::vector<Load> const& cells) {
   std::vector<Verdict> out;
-  auto const reference = std::find_if(cells.begin(), cells.end(), [](Load const& cell) {
-    return cell.contender == names::redis_benchmark;
-  });
+  auto const* const reference = queue::reference(cells);
   for (auto const& cell : cells) {
-    if (cell.contender != names::ours || reference == cells.end()) continue;
+    if (cell.contender != names::ours || reference == nullptr) continue;
     auto const how = cell.at_once == 1 ? "" : fmt::format(", {} at once", cell.at_once);
     out.push_back({"processor time / that of redis-benchmark" + how, any_cores, cell.workers,
                    cell.total / reference->total, 3});

@@ -55,7 +55,7 @@ class Team final : public Crew {
     Slice out;
     for (auto const& answer : run_all(length, operation.told())) {
       out.jobs += static_cast<std::int64_t>(answer.number("jobs"));
-      out.in_window += static_cast<std::int64_t>(answer.number("in_window"));
+      out.in_window += answer.number("in_window");
       auto const took = answer.numbers<std::int64_t>("took_ns");
       out.took.insert(out.took.end(), took.begin(), took.end());
       out.cpu_microseconds += answer.number("cpu_us");

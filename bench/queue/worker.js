@@ -32,6 +32,10 @@ const push = (job, count) => count === 1 ?
   queue.add('job', job, options) :
   queue.addBulk(Array.from({length: count}, () => ({name: 'job', data: job, opts: options})));
 
+// How much of it was done by the end.
+const part = (before, end, after, count) =>
+  count * Math.max(0, Math.min(1, (end - before) / (after - before)));
+
 async function pushes(begin, end, count) {
   const out = {jobs: 0, in_window: 0, took_ns: [], dry: 0};
   await sleepUntil(begin);
@@ -39,7 +43,7 @@ async function pushes(begin, end, count) {
     await push(String(before), count);
     const after = now();
     out.jobs += count;
-    if (after <= end) out.in_window += count;
+    out.in_window += part(before, end, after, count);
     out.took_ns.push(after - before);
     before = after;
   }
@@ -55,7 +59,7 @@ async function works(begin, end) {
       done: () => {
         const after = now();
         out.jobs += 1;
-        if (after <= end) out.in_window += 1;
+        out.in_window += part(before, end, after, 1);
         out.took_ns.push(after - before);
         before = after;
       },
