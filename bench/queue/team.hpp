@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 
 #include <fmt/format.h>
@@ -30,13 +31,14 @@ class Team final : public Crew {
 
   /// A slice in which there was enough to do.
   [[nodiscard]] Slice run(std::chrono::milliseconds length, Operation const& operation) {
-    for (;;) {
+    for (int tries = 0; tries < 20; ++tries) {
       prepare(length, operation);
       auto const before = server_microseconds(server_);
       auto out = run_prepared(length, operation);
       out.server_microseconds = server_microseconds(server_) - before;
       if (!out.dry) return out;
     }
+    throw std::runtime_error{name() + " finds fewer jobs than there should be"};
   }
 
   /// Makes sure that as many jobs are there as can be done in a slice.

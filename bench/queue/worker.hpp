@@ -128,7 +128,9 @@ class Worker {
     auto const usage = Usage::so_far();
     for (auto left = count; left > 0;) {
       operation.at_once = static_cast<int>(std::min<std::int64_t>(operation.at_once, left));
-      left -= once(operation);
+      auto const jobs = once(operation);
+      if (jobs == 0) throw std::runtime_error{"there are fewer jobs than there should be"};
+      left -= jobs;
     }
     auto const used = Usage::so_far() - usage;
     return fmt::format(R"({{"jobs": {}, "cpu_us": {:.0f}}})", count, used.cpu_microseconds);

@@ -85,7 +85,10 @@ def run(jobs, begin, end, verb, at_once):
 def do(jobs, count, verb, at_once):
     left = int(count)
     while left > 0:
-        left -= jobs.once(verb, min(int(at_once), left))
+        done = jobs.once(verb, min(int(at_once), left))
+        if done == 0:
+            sys.exit(workers.say("sorry: there are fewer jobs than there should be"))
+        left -= done
     return {"jobs": int(count)}
 
 
