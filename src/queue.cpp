@@ -30,6 +30,10 @@ constexpr milliseconds look_in_after{5000};
 // The same while nothing would be heard.
 constexpr milliseconds look_in_while_deaf{1000};
 
+Deadline next_look_in(QueueAgent::Waiter const& waiter) {
+  return steady_clock::now() + (waiter.would_be_told() ? look_in_after : look_in_while_deaf);
+}
+
 // What a call may outlive its deadline by, so that its last word with the server can be an answer.
 constexpr milliseconds courtesy{40};
 
@@ -126,9 +130,7 @@ bool JobQueue::push(std::span<std::string const> jobs, PushOptions const& option
     do {
       waiter.joins();
       outcome = run_push(jobs, options, mark, waiter.token()).as<int>();
-    } while (outcome == 0 &&
-             waiter.wait(give_up, steady_clock::now() + look_in_while_deaf, {}) == Woken::to_ask);
-    if (outcome != 0) waiter.has_left();
+    } while (outcome == 0 && waiter.wait(give_up, next_look_in(waiter), {}) == Woken::to_ask);
   }
   if (outcome == 0) {
     throw QueueFull{
@@ -170,8 +172,8 @@ std::vector<GivenJob> JobQueue::pop(std::size_t most, Deadline deadline,
   auto const terms =
       terms_of_worker(options_.visibility, options_.max_deliveries, client_.options().name);
   bool const looks = deadline <= steady_clock::now();
-  auto const ask = [&](std::string_view token, bool joins, bool waits) {
-    Argument const arguments[] = {token, most, joins ? 1 : 0, waits ? 1 : 0};
+  auto const ask = [&](std::string_view token, std::size_t count, bool joins, bool waits) {
+    Argument const arguments[] = {token, count, joins ? 1 : 0, waits ? 1 : 0};
     auto const longest = client_.core().deadline();
     return run(
         scripts::queue_pop, arguments,
@@ -181,14 +183,14 @@ std::vector<GivenJob> JobQueue::pop(std::size_t most, Deadline deadline,
     for (auto& job : jobs) begin_lease(job);
     return jobs;
   };
-  if (looks) return with_leases(taken_from(ask("0/0" + terms, false, false)));
+  if (looks) return with_leases(taken_from(ask("0/0" + terms, most, false, false)));
 
   QueueAgent::Waiter waiter{client_.core().service<QueueAgent>(), keys_, terms};
   for (;;) {
     bool const heard = waiter.would_be_told();
     bool const waits = waiter.has_joined();
     if (heard) waiter.joins();
-    auto const reply = ask(waiter.token(), heard, waits);
+    auto const reply = ask(waiter.token(), most, heard, waits);
     auto const due = reply[0].as<std::int64_t>();
     if (reply.size() > 1) {
       waiter.has_left();
@@ -198,12 +200,20 @@ std::vector<GivenJob> JobQueue::pop(std::size_t most, Deadline deadline,
       waiter.begin_anew();
       continue;
     }
-    auto pause = heard ? look_in_after : look_in_while_deaf;
-    if (due >= 0) pause = std::min(pause, milliseconds{due});
-    switch (waiter.wait(deadline, steady_clock::now() + pause, stop)) {
+    auto ask_at = next_look_in(waiter);
+    if (due >= 0) ask_at = std::min(ask_at, steady_clock::now() + milliseconds{due});
+    switch (waiter.wait(deadline, ask_at, stop)) {
       case QueueAgent::Waiter::Woken::given: {
         std::vector<GivenJob> out;
         out.push_back(waiter.take_given());
+        if (most > 1) {
+          try {
+            for (auto& each : taken_from(ask("0/0" + terms, most - 1, false, false)))
+              out.push_back(std::move(each));
+          } catch (Error const&) {
+            // There is one.
+          }
+        }
         return with_leases(std::move(out));
       }
       case QueueAgent::Waiter::Woken::to_ask:
@@ -315,11 +325,8 @@ bool JobQueue::drain(Deadline deadline, std::stop_token const& stop) const {
   for (;;) {
     waiter.joins();
     Argument const arguments[] = {waiter.token(), 0};
-    if (run(scripts::queue_await_fewer, arguments).as<bool>()) {
-      waiter.has_left();
-      return true;
-    }
-    auto const woken = waiter.wait(deadline, steady_clock::now() + look_in_while_deaf, stop);
+    if (run(scripts::queue_await_fewer, arguments).as<bool>()) return true;
+    auto const woken = waiter.wait(deadline, next_look_in(waiter), stop);
     if (woken != QueueAgent::Waiter::Woken::to_ask) return false;
   }
 }

@@ -404,6 +404,28 @@ void use_small_structures(Client& redis) {
   ranking.erase(1);
 }
 
+void use_a_queue(Client& redis) {
+  Queue<int> queue{redis, "queue", {.visibility = 1ms, .most = 5, .wait_for_room = 1ms}};
+  queue.push(1, {.delay = 1ms});
+  queue.push(2, {.id = "x"});
+  queue.push_many(std::vector<int>{3, 4, 5});
+  EXPECT_THROW(queue.push(6), QueueFull);
+  auto job = queue.try_pop();
+  job->extend();
+  job->retry_after(0ms);
+  while (auto next = queue.try_pop()) next->reject("no");
+  queue.requeue(std::vector{queue.dead_letters().at(0).id});
+  queue.purge(std::vector{queue.dead_letters().at(0).id});
+  queue.pause();
+  queue.resume();
+  (void)queue.drain(1ms);
+  Queue<int> other{redis, "other queue"};
+  std::thread waiter{[&] { EXPECT_TRUE(other.pop(20s)); }};
+  EXPECT_TRUE(support::eventually([&] { return other.state().waiting == 1; }));
+  other.push(1);
+  waiter.join();
+}
+
 /// Every call of every primitive, once, so that the server counts what it sends.
 void use_everything(Client& redis) {
   Lock lock{redis, "lock", {.lease = 3s}};
@@ -455,6 +477,7 @@ void use_everything(Client& redis) {
   (void)map.size();
   map.clear();
   use_small_structures(redis);
+  use_a_queue(redis);
   redis.transaction({"k"}, [](Transaction&) {});
 }
 

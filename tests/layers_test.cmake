@@ -11,9 +11,9 @@ set(floors
   error options command describe companion_key random_id reply script codec scratch channel  # what is said: no sockets, no threads
   fork per_process process since_boot thread waiting futex bell lookup socket tls wire backoff inspection connect pool request line line_writing line_ends shared_line  # connections
   pipeline transaction conversation connection             # saying it there
-  events attendant core client shared_key hold owner shared_hash cached_hash job_queue)            # what every primitive is built with
-# The exceptions: primitives that are a Lock with another face.
-set(exceptions "mutex -> lock" "recursive_lock -> lock" "shared_mutex -> shared_lock")
+  events attendant core client shared_key hold owner shared_hash cached_hash job_queue workforce)            # what every primitive is built with
+# The exceptions: primitives that are another one with another face.
+set(exceptions "mutex -> lock" "recursive_lock -> lock" "shared_mutex -> shared_lock" "worker -> queue")
 # What locks have in common is in src/locking/, for these only.
 set(of_locking "^src/(locking/.*|(hold|lock|multi_lock|owner|recursive_lock|semaphore|shared_lock)\\.cpp)$")
 # What is flushed in bulk has in src/buffering/ what it has in common.

@@ -34,7 +34,6 @@ using support::text_of;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 using Jobs = Queue<std::string>;
@@ -172,6 +171,13 @@ TEST_P(QueueTest, WhoWaitsIsToldTheJobByTheServerAndAsksNoMore) {
   EXPECT_THAT(commands, AllOf(HasSubstr("evalsha 1,"), ::testing::Not(HasSubstr("eval "))));
 }
 
+TEST_P(QueueTest, WhoWaitsForManyIsGivenAsManyAsThereAre) {
+  auto popped = std::async(std::launch::async, [&] { return jobs_.pop_many(10, long_enough); });
+  ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == 1; }));
+  jobs_.push_many(std::vector<std::string>(7, "a"));
+  EXPECT_THAT(popped.get(), SizeIs(7));
+}
+
 TEST_P(QueueTest, EachOfThoseWhoWaitIsGivenOneOfManyJobs) {
   std::vector<std::future<std::optional<Job<std::string>>>> pops;
   for (int i = 0; i < 8; ++i) pops.push_back(waiting_pop(jobs_));
@@ -219,6 +225,29 @@ TEST_P(QueueTest, JobThatIsGivenToOneWhoHasJustGivenUpIsGivenBackUnseen) {
   ASSERT_TRUE(job);
   EXPECT_EQ(job->value(), "a");
   EXPECT_EQ(job->delivery(), 1U);
+}
+
+TEST_P(QueueTest, WhoAsksBeforeItIsToldWhatItWasGivenTakesNothingBesides) {
+  FaultProxy proxy{server_};
+  auto options = Options::from_url(proxy.url());
+  options.protocol = GetParam();
+  Jobs there{Client{options}, "jobs"};
+  std::stop_source listens;
+  auto first = waiting_pop(there, listens.get_token());
+  listens.request_stop();
+  EXPECT_FALSE(first.get());
+  ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == 0; }));
+  proxy.delay_where_asked("SUBSCRIBE", 600ms);
+  jobs_.push("b", {.delay = 300ms});  // it asks then
+  auto popped = waiting_pop(there);
+  jobs_.push("a");  // it is told of this one later
+  auto const b = popped.get();
+  ASSERT_TRUE(b);
+  if (b->value() == "a") GTEST_SKIP() << "the machine was slow";
+  auto const a = jobs_.pop(long_enough);
+  ASSERT_TRUE(a);
+  EXPECT_EQ(a->value(), "a");
+  EXPECT_EQ(a->delivery(), 1U);
 }
 
 TEST_P(QueueTest, WhoWaitsAndIsDeadIsPassedOver) {
@@ -391,6 +420,17 @@ TEST_P(QueueTest, DelayedJobIsThereWhenItsTimeHasComeAndWakesWhoWaits) {
   EXPECT_EQ(state.depth(), 3U);
 }
 
+TEST_P(QueueTest, JobsThatFallDueTogetherWakeAsManyAsWait) {
+  std::vector<std::future<std::optional<Job<std::string>>>> pops;
+  for (int i = 0; i < 2; ++i) {
+    // Less than it takes until who is told nothing looks in.
+    pops.push_back(std::async(std::launch::async, [&] { return jobs_.pop(4s); }));
+    ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == pops.size(); }));
+  }
+  jobs_.push_many(std::vector<std::string>{"a", "b"}, {.delay = 100ms});
+  for (auto& each : pops) EXPECT_TRUE(each.get());
+}
+
 TEST_P(QueueTest, HigherPriorityIsServedFirst) {
   jobs_.push("low", {.priority = Priority::low});
   jobs_.push("normal");
@@ -456,6 +496,15 @@ TEST_P(QueueTest, IdIsQueuedOnceWithinItsWindow) {
   EXPECT_THAT(drained(own), ElementsAre("d"));
 }
 
+TEST_P(QueueTest, WhoWaitsIsGivenAJobWithAnIdAtOnce) {
+  auto popped = std::async(std::launch::async, [&] { return jobs_.pop(4s); });
+  ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == 1; }));
+  jobs_.push("a", {.id = "1"});
+  auto const job = popped.get();
+  ASSERT_TRUE(job);
+  EXPECT_EQ(job->id(), "1");
+}
+
 TEST_P(QueueTest, PushWithAnIdIsAskedAgainWhenItsAnswerIsLost) {
   FaultProxy proxy{server_};
   Jobs there{Client{proxy.url()}, "jobs"};
@@ -497,7 +546,9 @@ TEST_P(QueueTest, FullQueueTakesNoMoreThanItMay) {
 }
 
 TEST_P(QueueTest, PushIntoAFullQueueWaitsForRoom) {
-  Jobs own{redis_, "jobs", {.most = 2, .wait_for_room = long_enough}};
+  // Less than it takes until who is told nothing looks in.
+  Jobs own{redis_, "jobs", {.most = 2, .wait_for_room = 4s}};
+  EXPECT_TRUE(own.drain(0s));  // it listens in a moment
   own.push_many(std::vector<std::string>{"a", "b"});
   auto pushed = std::async(std::launch::async, [&] { return own.push("c"); });
   ASSERT_TRUE(eventually([&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>() == 1; }));
@@ -512,6 +563,17 @@ TEST_P(QueueTest, PushIntoAFullQueueWaitsForRoom) {
   again.get();
   EXPECT_THAT(drained(own), ElementsAre("d", "e"));
   EXPECT_EQ(redis_.command("ZCARD", "{jobs}:blocked").as<int>(), 0);
+}
+
+TEST_P(QueueTest, JobThatIsGivenUpMakesRoomToo) {
+  Jobs own{
+      redis_, "jobs", {.visibility = 1ms, .max_deliveries = 1, .most = 1, .wait_for_room = 4s}};
+  own.push("a");
+  (void)own.try_pop();
+  auto pushed = std::async(std::launch::async, [&] { return own.push("b", {.id = "b"}); });
+  ASSERT_TRUE(eventually([&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>() == 1; }));
+  EXPECT_EQ(own.pop(long_enough)->value(), "b");  // and "a" becomes a dead letter
+  EXPECT_TRUE(pushed.get());
 }
 
 // -- bad input ------------------------------------------------------------------------------------
@@ -581,19 +643,28 @@ TEST_P(QueueTest, KeyThatIsNoStreamIsSaidToBeOne) {
 
 TEST_P(QueueTest, ServerThatIsOutOfMemoryTakesNoJobAndLosesNone) {
   for (auto const* each : {"a", "b"}) jobs_.push(each);
-  jobs_.push("c", {.delay = 1ms});
   auto job = jobs_.try_pop();
+  jobs_.push("c", {.delay = 1ms});
   redis_.command("CONFIG", "SET", "maxmemory", 1);
   EXPECT_EQ(code_of([&] { jobs_.push("d"); }), "OOM");
   EXPECT_EQ(code_of([&] { jobs_.push("d", {.id = "d"}); }), "OOM");
+  EXPECT_TRUE(job->extend());
   EXPECT_EQ(code_of([&] { job->reject("no"); }), "OOM");
+  ASSERT_TRUE(eventually([&] {  // "c" is due by now
+    auto const time = redis_.command("TIME").as<std::vector<double>>();
+    return redis_.command("ZCOUNT", "{jobs}:delayed", 0, time[0] * 1e6 + time[1]).as<int>() == 1;
+  }));
+  jobs_.try_pop()->retry_after(0ms);  // "b" can be had, and so makes room
+  std::stop_source stop;
+  Jobs nothing{redis_, "nothing"};
+  auto waits = waiting_pop(nothing, stop.get_token());
+  stop.request_stop();
+  EXPECT_FALSE(waits.get());
   redis_.command("CONFIG", "SET", "maxmemory", 0);
-  redis_.command(
-      "ZADD", "{jobs}:taken", "XX", 0,
-      redis_.command("ZRANGE", "{jobs}:taken", 0, 0).as<std::vector<std::string>>().at(0));
-  EXPECT_EQ(jobs_.pop(long_enough)->value(), "a");
-  EXPECT_EQ(jobs_.pop(long_enough)->value(), "b");
-  EXPECT_EQ(jobs_.pop(long_enough)->value(), "c");
+  EXPECT_TRUE(job->retry_after(0ms));
+  std::set<std::string> all;
+  for (int i = 0; i < 3; ++i) all.insert(jobs_.pop(long_enough)->value());
+  EXPECT_THAT(all, SizeIs(3));
 }
 
 TEST_P(QueueTest, WhatIsOutOfRangeIsRefusedBeforeAnythingIsSent) {

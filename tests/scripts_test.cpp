@@ -54,6 +54,13 @@ std::size_t keys_of(std::string const& command, std::size_t arguments) {
   return all.contains(command) ? arguments : 1;
 }
 
+/// Where the first of them stands.
+std::size_t first_key_of(std::vector<std::string> const& words) {
+  if (words[0] == "'XGROUP'") return 2;
+  if (words[0] == "'XREADGROUP'") return words.size() - 2;  // of one stream
+  return 1;
+}
+
 /// The calls of a script that name a key by anything but KEYS, or a local variable that is one of
 /// KEYS: where keys are made of other texts, a cluster cannot tell where the script belongs.
 std::vector<std::string> strange_keys(std::string_view source) {
@@ -68,6 +75,7 @@ std::vector<std::string> strange_keys(std::string_view source) {
     for (std::size_t i = 0; i < left.size() && i < right.size(); ++i) {
       if (std::regex_match(right[i], one_of_keys)) names.insert(left[i]);
     }
+    if (right == std::vector<std::string>{"unpack(KEYS)"}) names.insert(left.begin(), left.end());
   }
 
   std::vector<std::string> out;
@@ -76,7 +84,8 @@ std::vector<std::string> strange_keys(std::string_view source) {
     auto const words = split(at->suffix());
     bool strange =
         words[0].find_first_of("'\"") != 0;  // a command that is computed may be anything
-    for (std::size_t i = 1; i <= keys_of(words[0], words.size() - 1); ++i) {
+    auto const first = first_key_of(words);
+    for (std::size_t i = first; i < first + keys_of(words[0], words.size() - 1); ++i) {
       strange = strange || i >= words.size() ||
                 !(names.contains(words[i]) || std::regex_match(words[i], one_of_keys));
     }
@@ -124,6 +133,10 @@ TEST(ScriptsTest, KeyOutsideKeysIsNoticed) {
   EXPECT_THAT(strange_keys("return redis.call('SET', KEYS[1], redis.call('GET', 'inner'))"),
               SizeIs(1));
   EXPECT_THAT(strange_keys("redis.call('GET')"), SizeIs(1));
+  EXPECT_THAT(strange_keys("local a, b = unpack(ARGV) redis.call('GET', b)"), SizeIs(1));
+  EXPECT_THAT(strange_keys("redis.call('XGROUP', 'CREATE', ARGV[1], 'group', 0)"), SizeIs(1));
+  EXPECT_THAT(strange_keys("redis.call('XREADGROUP', 'GROUP', 'a', KEYS[1], 'STREAMS', 'x', '>')"),
+              SizeIs(1));
 }
 
 TEST(ScriptsTest, KeyOutOfKeysIsFine) {
@@ -136,6 +149,10 @@ TEST(ScriptsTest, KeyOutOfKeysIsFine) {
           "redis.call('UNLINK', unpack(KEYS)) redis.call('TIME') -- redis.call('GET', 'x')"),
       IsEmpty());
   EXPECT_THAT(strange_keys("redis.call('PUBLISH', 'channel', ARGV[1])"), IsEmpty());
+  EXPECT_THAT(strange_keys("local a, b = unpack(KEYS)\nredis.call('GET', b)"), IsEmpty());
+  EXPECT_THAT(strange_keys("redis.call('XGROUP', 'CREATE', KEYS[i], 'group', 0)"), IsEmpty());
+  EXPECT_THAT(strange_keys("redis.call('XREADGROUP', 'GROUP', 'a', 'b', 'STREAMS', KEYS[1], '>')"),
+              IsEmpty());
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -20,6 +21,8 @@ namespace tandem {
 
 template <class T>
 class Queue;
+template <class T>
+class Worker;
 
 /// What a worker was given to do, and the right to say what became of it.
 ///
@@ -28,8 +31,8 @@ class Queue;
 /// another when its visibility ends.
 ///
 /// Cost:    1 command each; the destructor none.
-/// Errors:  Unreachable; InDoubt, where it may have happened (ack and extend are asked again by
-///          themselves); ServerError. Then the right is gone: the job is done, or comes again.
+/// Errors:  Unreachable, ServerError: nothing was said, it may be said again. InDoubt: it may have
+///          happened, and nothing more can be said (ack and extend are asked again by themselves).
 /// Threads: one at a time. It may be moved to another, and outlive the Queue.
 template <class T>
 class Job {
@@ -54,40 +57,62 @@ class Job {
   /// The job is done. True: it is given to nobody any more. False: its visibility had ended before,
   /// and another has it.
   bool ack() {
-    if (!begin_to_settle()) return false;
-    std::string_view const tickets[] = {given_.ticket};
-    return queue_->acknowledge(tickets)[0];
+    if (settled_) return false;
+    return settle([this]() -> bool {  // not the vector's proxy
+      std::string_view const tickets[] = {given_.ticket};
+      return queue_->acknowledge(tickets)[0];
+    });
   }
 
   /// The job is to be tried again, by anybody, after so long: to 36,500 days. After
   /// QueueOptions::max_deliveries it is a dead letter instead, with `why` as its error. False: it was
   /// not ours any more.
   bool retry_after(std::chrono::milliseconds delay, std::string_view why = "retried too often") {
-    if (!begin_to_settle()) return false;
-    return queue_->give_back(given_.ticket, delay, why) != detail::JobQueue::GivenBack::not_ours;
+    return give_back(delay, why) != detail::JobQueue::GivenBack::not_ours;
   }
 
   /// The job is a dead letter, with `why` as its error. False: it was not ours any more.
   bool reject(std::string_view why) {
-    if (!begin_to_settle()) return false;
-    return queue_->reject(given_.ticket, why) != detail::JobQueue::GivenBack::not_ours;
+    if (settled_) return false;
+    return settle([&] { return queue_->reject(given_.ticket, why); }) !=
+           detail::JobQueue::GivenBack::not_ours;
   }
 
   /// It stays ours for a whole QueueOptions::visibility from now on. False: it is not ours any more;
   /// stop.
   bool extend() { return !settled_ && queue_->extend(given_.ticket); }
 
+  /// Whether it was said what became of it.
+  [[nodiscard]] bool is_settled() const noexcept { return settled_; }
+
   /// Whether it is known to be another's. Only with QueueOptions::auto_extend; without a command.
   [[nodiscard]] bool is_lost() const noexcept { return detail::JobQueue::is_lost(given_); }
 
  private:
   friend class Queue<T>;
+  friend class Worker<T>;
   Job(std::shared_ptr<detail::JobQueue const> queue, detail::GivenJob given, T value)
       : queue_{std::move(queue)}, given_{std::move(given)}, value_{std::move(value)} {}
 
-  bool begin_to_settle() {
-    given_.lease.reset();
-    return !std::exchange(settled_, true);
+  detail::JobQueue::GivenBack give_back(std::chrono::milliseconds delay, std::string_view why) {
+    if (settled_) return detail::JobQueue::GivenBack::not_ours;
+    return settle([&] { return queue_->give_back(given_.ticket, delay, why); });
+  }
+
+  template <class Say>
+  auto settle(Say&& say) {
+    settled_ = true;
+    auto lease = std::exchange(given_.lease, nullptr);
+    try {
+      return say();
+    } catch (Error const& fault) {
+      if (!fault.in_doubt()) unsettle(std::move(lease));
+      throw;
+    }
+  }
+  void unsettle(std::shared_ptr<detail::JobLease> lease) noexcept {
+    settled_ = false;
+    given_.lease = std::move(lease);
   }
 
   std::shared_ptr<detail::JobQueue const> queue_;
@@ -143,11 +168,12 @@ struct DeadLetter {
 ///          waits has one more connection, and a thread.
 /// Errors:  std::invalid_argument for an empty name or options out of range. QueueFull. Unreachable;
 ///          InDoubt (of a pop: jobs may have been given to nobody, they come again when their
-///          visibility ends); ServerError, whose code is WRONGTYPE where the key is no stream.
+///          visibility ends); ServerError, whose code is WRONGTYPE where the key is no stream, and
+///          NOPERM where who waits may not subscribe to `tandem:*`: try_pop needs no channel.
 /// Threads: safe from several; copies are cheap and are the same queue.
 /// Source:  src/lua/queue/; docs/messages.md. Redis documentation, "Streams", "Consumer groups".
 ///
-/// See examples/queue.cpp; `work` for a process's main loop.
+/// See examples/queue.cpp; `Worker` is a process's main loop.
 template <class T>
 class Queue {
   static_assert(Encodable<T> && Decodable<T>,
@@ -194,7 +220,8 @@ class Queue {
     return pop_until(Deadline::max(), std::move(stop));
   }
 
-  /// Up to `most` jobs, from 1 to most_at_once: as many as there are, once there is one.
+  /// Up to `most` jobs, from 1 to most_at_once: as many as there are, once there is one. 1 command more
+  /// where it had to wait.
   template <class Rep, class Period>
   [[nodiscard]] std::vector<Job<T>> pop_many(std::size_t most,
                                              std::chrono::duration<Rep, Period> wait,
@@ -204,13 +231,16 @@ class Queue {
 
   /// All of them are done: as Job::ack, by one command. How many were.
   std::size_t ack(std::span<Job<T>> jobs) {
+    std::vector<Job<T>*> open;
     std::vector<std::string_view> tickets;
     for (auto& job : jobs) {
-      if (job.begin_to_settle()) tickets.push_back(job.given_.ticket);
+      if (job.settled_) continue;
+      open.push_back(&job);
+      tickets.push_back(job.given_.ticket);
     }
-    std::size_t out = 0;
-    for (bool const done : queue_->acknowledge(tickets)) out += done ? 1 : 0;
-    return out;
+    auto const done = queue_->acknowledge(tickets);
+    for (auto* const job : open) job->settle([] {});
+    return static_cast<std::size_t>(std::count(done.begin(), done.end(), true));
   }
 
   /// The oldest dead letters, up to `most`; those after the one with that id.
@@ -258,6 +288,11 @@ class Queue {
   [[nodiscard]] std::size_t depth() const { return state().depth(); }
 
  private:
+  friend class Worker<T>;
+  [[nodiscard]] std::shared_ptr<detail::JobQueue const> const& bytes() const noexcept {
+    return queue_;
+  }
+
   [[nodiscard]] std::optional<Job<T>> pop_until(Deadline deadline, std::stop_token stop) {
     auto jobs = pop_many_until(1, deadline, std::move(stop));
     if (jobs.empty()) return std::nullopt;

@@ -26,3 +26,4 @@
 #include <tandem/shared_set.hpp>
 #include <tandem/shared_value.hpp>
 #include <tandem/statistics.hpp>
+#include <tandem/worker.hpp>

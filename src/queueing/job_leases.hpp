@@ -23,9 +23,8 @@ struct JobLease {
   std::chrono::milliseconds const visibility;
   std::atomic<bool> lost = false;  // it was given to another
 
- private:
-  friend class JobLeases;
-  Deadline due{};              // under the mutex of JobLeases
+  // Under the mutex of JobLeases.
+  Deadline due{};
   bool is_on_its_way = false;  // an extension
 };
 

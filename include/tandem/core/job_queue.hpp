@@ -103,7 +103,7 @@ class JobQueue {
   [[nodiscard]] std::string in_words() const;
   [[nodiscard]] Client const& client() const noexcept { return client_; }
 
-  bool push(std::span<std::string const> jobs, PushOptions const& options) const;
+  [[nodiscard]] bool push(std::span<std::string const> jobs, PushOptions const& options) const;
 
   [[nodiscard]] std::vector<GivenJob> pop(std::size_t most, Deadline deadline,
                                           std::stop_token const& stop) const;
@@ -111,18 +111,18 @@ class JobQueue {
   [[nodiscard]] std::vector<bool> acknowledge(std::span<std::string_view const> tickets) const;
   [[nodiscard]] bool extend(std::string_view ticket) const;
   enum class GivenBack { not_ours, again, dead };
-  GivenBack give_back(std::string_view ticket, std::chrono::milliseconds delay,
-                      std::string_view why) const;
-  GivenBack reject(std::string_view ticket, std::string_view why) const;
+  [[nodiscard]] GivenBack give_back(std::string_view ticket, std::chrono::milliseconds delay,
+                                    std::string_view why) const;
+  [[nodiscard]] GivenBack reject(std::string_view ticket, std::string_view why) const;
   /// Its bytes are no job: a dead letter, which Options::on_error is told of.
   void refuse(GivenJob const& job, CodecError const& error) const;
   [[nodiscard]] static bool is_lost(GivenJob const& job) noexcept;
 
   [[nodiscard]] std::vector<DeadJob> dead_jobs(std::string_view after, std::size_t most) const;
-  std::size_t requeue(std::span<std::string const> dead) const;
-  std::size_t purge(std::span<std::string const> dead) const;
+  [[nodiscard]] std::size_t requeue(std::span<std::string const> dead) const;
+  [[nodiscard]] std::size_t purge(std::span<std::string const> dead) const;
 
-  bool pause(bool paused) const;
+  [[nodiscard]] bool pause(bool paused) const;
   [[nodiscard]] bool drain(Deadline deadline, std::stop_token const& stop) const;
   [[nodiscard]] QueueState state() const;
 

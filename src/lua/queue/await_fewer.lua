@@ -10,9 +10,6 @@
 local token, most = ARGV[1], tonumber(ARGV[2])
 local size = redis.pcall('XLEN', normal)
 if type(size) == 'table' then return size end -- WRONGTYPE
-if depth() <= most then
-  redis.call('ZREM', blocked, token)
-  return 1
-end
+if depth() <= most then return 1 end
 redis.call('ZADD', blocked, most, token)
 return 0

@@ -9,7 +9,7 @@
 -- uses: jobs
 local ends, out = text(clock() + ARGV[1] * 1000), {}
 for i = 2, #ARGV do
-  out[i - 1] = redis.call('ZSCORE', taken, ARGV[i]) and 1 or 0
+  out[i - 1] = redis.call('ZREM', taken, ARGV[i])
   if out[i - 1] == 1 then redis.call('ZADD', taken, ends, ARGV[i]) end
 end
 return out

@@ -6,6 +6,9 @@
 -- delivery makes one holder's ticket different from the next one's; one that was given back has ` back` behind it. A job
 -- that is done is in no stream.
 --
+-- Where memory is short a script's first write is denied if it may need more, the later ones are not: so what must be
+-- possible then begins with one that needs none.
+--
 -- Who waits for jobs is in `waiters`, by when it began: <client>/<number>/<visibility>/<most deliveries>/<consumer>. The
 -- last of them is given the next job, over its client's channel; the first looks out for what falls due. Who waits for
 -- room is in `blocked`, by how many jobs there may be when it goes on.
@@ -47,7 +50,7 @@ local function add(level, job, id, pushed)
   local words = {'job', job}
   if id ~= '' then words[3], words[4] = 'id', id end
   if pushed then words[#words + 1], words[#words + 2] = 'at', pushed end
-  return redis.call('XADD', KEYS[level], '*', unpack(words))
+  return redis.pcall('XADD', KEYS[level], '*', unpack(words)) -- an error when memory is short
 end
 
 -- Puts it where it waits until then.
@@ -63,7 +66,8 @@ local function release_due(now)
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', text(now), 'LIMIT', 0, 1000)) do
     local level, pushed, length, at = string.match(member, '^%d+ (%d) (%d+) (%d+) ()')
     local job = at + length
-    add(tonumber(level), string.sub(member, job), string.sub(member, at, job - 1), pushed)
+    local added = add(tonumber(level), string.sub(member, job), string.sub(member, at, job - 1), pushed)
+    if added.err then return end -- what is there already can be taken all the same
     redis.call('ZREM', delayed, member)
   end
 end
@@ -134,8 +138,8 @@ end
 -- It is not held any more, and given to another then, as if it had been delivered so many times.
 local function take_back(level, id, delivery, counted, when)
   local ticket = level .. ' ' .. id .. ' '
-  redis.call('ZADD', taken, text(when), ticket .. counted .. ' back')
   redis.call('ZREM', taken, ticket .. delivery)
+  redis.call('ZADD', taken, text(when), ticket .. counted .. ' back')
 end
 
 -- Up to so many jobs for it: those that others left behind, then those of the highest priority.

@@ -6,10 +6,10 @@
 -- ARGV[3]  join   integer 1 to wait where there is none, 0 only to look
 -- ARGV[4]  waits  integer 1 when it has waited since it asked before
 --
--- returns {due}   there is none: milliseconds until one may be due by itself, -1 for never; the token waits
--- returns {due, job, ...}
---                 each as {priority, id in the stream, delivery, when pushed in milliseconds, id, job}
--- returns {-2}    it does not wait any more: one may have been given to it, and told
+-- returns {due}     there is none: milliseconds until one may be due by itself, -1 for never; the token waits
+-- returns {0, job, ...}
+--                   each as {priority, id in the stream, delivery, when pushed in milliseconds, id, job}
+-- returns {-2}      it does not wait any more: one may have been given to it, and told
 --
 -- Not to be repeated: the second run would take others.
 -- uses: jobs
@@ -22,14 +22,14 @@ local out = take(worker_of(token), count, now)
 if #out > 0 then
   redis.call('ZREM', waiters, token)
   hand_out(now)
-elseif join then
+  return {0, unpack(out)}
+end
+if join then
+  redis.call('ZREM', blocked, token) -- where it is not: a first write, see queue/jobs
   redis.call('ZADD', waiters, 'NX', text(now), token)
 end
-local due = -1
-if redis.call('HEXISTS', state, 'paused') == 0 then
-  local first = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
-  local ends = redis.call('ZRANGE', taken, 0, 0, 'WITHSCORES')[2]
-  local soonest = math.min(tonumber(first or math.huge), tonumber(ends or math.huge))
-  if soonest < math.huge then due = math.max(math.ceil((soonest - now) / 1000), 0) end
-end
-return {due, unpack(out)}
+if redis.call('HEXISTS', state, 'paused') == 1 then return {-1} end
+local first = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
+local ends = redis.call('ZRANGE', taken, 0, 0, 'WITHSCORES')[2]
+local soonest = math.min(tonumber(first or math.huge), tonumber(ends or math.huge))
+return {soonest < math.huge and math.max(math.ceil((soonest - now) / 1000), 0) or -1}

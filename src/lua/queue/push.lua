@@ -23,9 +23,9 @@ for i = 5, #ARGV do
   if wait > 0 then
     delay(level, ARGV[i], '', now, wait)
   else
-    add(level, ARGV[i], '')
+    local added = add(level, ARGV[i], '')
+    if added.err then return added end -- the first: once a script has written, it may go on
   end
 end
-if token ~= '' then redis.call('ZREM', blocked, token) end
 hand_out(now)
 return 1

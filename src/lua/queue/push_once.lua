@@ -32,6 +32,5 @@ if wait > 0 then
 else
   add(level, job, id)
 end
-if token ~= '' then redis.call('ZREM', blocked, token) end
 hand_out(now)
 return 1

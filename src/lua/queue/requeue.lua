@@ -13,7 +13,8 @@ for i = 1, #ARGV do
   if letter then
     local fields = {}
     for at = 1, #letter[2], 2 do fields[letter[2][at]] = letter[2][at + 1] end
-    add(tonumber(fields.priority), fields.job, fields.id, fields.at)
+    local added = add(tonumber(fields.priority), fields.job, fields.id, fields.at)
+    if added.err then return added end
     redis.call('XDEL', dead, ARGV[i])
     count = count + 1
   end

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <chrono>
+
+namespace tandem::soak {
+
+struct QueuePlan {
+  std::chrono::seconds length{600};
+  unsigned seed = 0;
+};
+
+/// Runs it all; prints what happened. How many promises were broken.
+int torment(QueuePlan const& plan);
+
+}  // namespace tandem::soak
