@@ -81,7 +81,7 @@ class RedisBenchmark final : public Loader {
 
   [[nodiscard]] static bool is_there() {
     try {
-      Process{{"redis-benchmark", "--version"}, Process::Output::standard};
+      Process const found{{"redis-benchmark", "--version"}, Process::Output::standard};
       return true;
     } catch (std::system_error const&) {
       return false;
