@@ -42,6 +42,11 @@ inline std::string own_program() {
   return std::filesystem::read_symlink("/proc/self/exe").string();
 }
 
+/// A contender of that name that is written in C++.
+inline Candidate own_candidate(std::string const& name) {
+  return {name, {own_program(), "--work", name}};
+}
+
 /// Those that are named in `only`, separated by commas; all where it is empty.
 ///
 /// Errors: std::invalid_argument for a name that is none.

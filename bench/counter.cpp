@@ -36,6 +36,7 @@
 #include "counter/worker.hpp"
 #include "machine.hpp"
 #include "one_core.hpp"
+#include "places.hpp"
 #include "server_version.hpp"
 #include "verdict.hpp"
 #include "workers.hpp"
@@ -55,11 +56,8 @@ int work(std::vector<std::string> const& words) {
 
 template <class Cells>
 void note(Report& report, Cells& all, Cells const& group) {
-  auto const verdicts = targets::of(group);
   table::print(group);
-  bench::print(verdicts);
-  all.insert(all.end(), group.begin(), group.end());
-  report.verdicts.insert(report.verdicts.end(), verdicts.begin(), verdicts.end());
+  report.note(all, group, targets::of(group));
 }
 
 void measure_within_the_process(Report& report, tandem::testing::RedisServer const& server) {
@@ -68,21 +66,21 @@ void measure_within_the_process(Report& report, tandem::testing::RedisServer con
   table::print_local_head();
   {
     bench::OneCore const pinned{server.pid()};
-    note(report, report.local, adds.measure(one_core, 1, plan));
+    note(report, report.local, adds.measure(bench::one_core, 1, plan));
   }
   std::vector<Local> any_cores;
   auto const cores = static_cast<int>(std::thread::hardware_concurrency());
   for (int threads = 1;; threads = std::min(2 * threads, cores)) {
-    auto const group = adds.measure("any cores", threads, plan);
+    auto const group = adds.measure(bench::any_cores, threads, plan);
     any_cores.insert(any_cores.end(), group.begin(), group.end());
     if (threads == cores) break;
   }
   compare_with_one_thread(any_cores);
   note(report, report.local, any_cores);
   std::vector<bench::Verdict> const verdicts{
-      {"commands for a flush interval, BufferedCounter", "any cores", 1,
+      {"commands for a flush interval, BufferedCounter", bench::any_cores, 1,
        adds.commands_for_an_interval(server.socket_path(), plan.flush_intervals), 1},
-      {"adds lost or counted twice, BufferedCounter", "any cores", cores,
+      {"adds lost or counted twice, BufferedCounter", bench::any_cores, cores,
        std::abs(static_cast<double>(adds.lost())), 0}};
   bench::print(verdicts);
   report.verdicts.insert(report.verdicts.end(), verdicts.begin(), verdicts.end());
@@ -115,7 +113,8 @@ int main(int argc, char** argv) try {
   table::print_head(plan);
   {
     bench::OneCore const pinned{server.pid()};
-    note(report, report.cells, measure(contenders, socket, {{.processes = 1}}, plan, one_core));
+    note(report, report.cells,
+         measure(contenders, socket, {{.processes = 1}}, plan, bench::one_core));
   }
   note(report, report.cells, measure(contenders, socket, {{.processes = 1}}, plan));
   for (int const callers : plan.callers) {

@@ -6,7 +6,7 @@ The text around the tables is written by hand; what lies between the markers is 
 FAMILY/document.py says what: PAGE, its path in DOCS, section(run) and plots(run, folder).
 """
 
-import importlib
+import importlib.util
 import json
 import pathlib
 import sys
@@ -25,9 +25,18 @@ def rewrite(document, family, text):
     return f"{before}{begin}\n\n{text}\n\n{end}{after}"
 
 
+def writer_of(family):
+    """By its path: a family may have the name of a module of Python's."""
+    path = pathlib.Path(__file__).resolve().parent / family / "document.py"
+    spec = importlib.util.spec_from_file_location(f"document_of_{family}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def main(family, source, docs):
     run = json.loads(pathlib.Path(source).read_text())
-    writer = importlib.import_module(f"{family}.document")
+    writer = writer_of(family)
     page = pathlib.Path(docs) / writer.PAGE
     page.write_text(rewrite(page.read_text(), family, writer.section(run)))
     folder = pathlib.Path(docs) / "benchmarks"

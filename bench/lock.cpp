@@ -36,6 +36,7 @@
 #include "lock/worker.hpp"
 #include "machine.hpp"
 #include "one_core.hpp"
+#include "places.hpp"
 #include "server_version.hpp"
 #include "verdict.hpp"
 #include "workers.hpp"
@@ -55,11 +56,8 @@ int work(std::vector<std::string> const& words) {
 
 template <class Cells>
 void note(Report& report, Cells& all, Cells const& group) {
-  auto const verdicts = targets::of(group);
   table::print(group);
-  bench::print(verdicts);
-  all.insert(all.end(), group.begin(), group.end());
-  report.verdicts.insert(report.verdicts.end(), verdicts.begin(), verdicts.end());
+  report.note(all, group, targets::of(group));
 }
 
 }  // namespace
@@ -91,7 +89,7 @@ int main(int argc, char** argv) try {
   table::print_head(plan);
   {
     bench::OneCore const pinned{server.pid()};
-    note(report, report.uncontended, uncontended(contenders, socket, "one core", plan));
+    note(report, report.uncontended, uncontended(contenders, socket, bench::one_core, plan));
   }
   note(report, report.uncontended, uncontended(contenders, socket, "any core", plan));
 

@@ -40,6 +40,7 @@
 #include "map/targets.hpp"
 #include "map/worker.hpp"
 #include "one_core.hpp"
+#include "places.hpp"
 #include "server_version.hpp"
 #include "support/scratch_folder.hpp"
 #include "verdict.hpp"
@@ -73,11 +74,8 @@ bool is_face(std::string_view word) {
 
 template <class Cells>
 void note(Report& report, Cells& all, Cells const& group) {
-  auto const verdicts = targets::of(group);
   table::print(group);
-  bench::print(verdicts);
-  all.insert(all.end(), group.begin(), group.end());
-  report.verdicts.insert(report.verdicts.end(), verdicts.begin(), verdicts.end());
+  report.note(all, group, targets::of(group));
 }
 
 void measure_within_the_process(Report& report, tandem::testing::RedisServer const& server) {
@@ -86,13 +84,13 @@ void measure_within_the_process(Report& report, tandem::testing::RedisServer con
   table::print_local_head();
   {
     bench::OneCore const pinned{server.pid()};
-    note(report, report.local, reads.measure(one_core, 1, 1, plan));
+    note(report, report.local, reads.measure(bench::one_core, 1, 1, plan));
   }
   auto const cores = static_cast<int>(std::thread::hardware_concurrency());
   for (int const threads : plan.readers)
-    note(report, report.local, reads.measure("any cores", threads, cores, plan));
+    note(report, report.local, reads.measure(bench::any_cores, threads, cores, plan));
   std::vector<bench::Verdict> const verdicts{
-      {"commands while entries are read, CachedMap", "any cores", cores,
+      {"commands while entries are read, CachedMap", bench::any_cores, cores,
        reads.commands_while_read(cores, 10 * plan.window), 0}};
   bench::print(verdicts);
   report.verdicts.insert(report.verdicts.end(), verdicts.begin(), verdicts.end());
@@ -107,7 +105,7 @@ void measure_beside_others(Report& report, tandem::testing::RedisServer const& s
   table::print_head(plan);
   {
     bench::OneCore const pinned{server.pid()};
-    note(report, report.cells, measure(contenders, socket, {{1}}, all, plan, one_core));
+    note(report, report.cells, measure(contenders, socket, {{1}}, all, plan, bench::one_core));
   }
   note(report, report.cells, measure(contenders, socket, {{1}}, all, plan));
   for (int const callers : plan.callers) {
@@ -127,10 +125,10 @@ void measure_among_processes(Report& report, tandem::testing::RedisServer const&
   table::print_news_head();
   {
     bench::OneCore const pinned{server.pid()};
-    note(report, report.news, measure_news(socket, one_core, plan));
+    note(report, report.news, measure_news(socket, bench::one_core, plan));
   }
-  note(report, report.news, measure_news(socket, "any cores", plan));
-  note(report, report.news, measure_news(far_socket, far_away, plan));
+  note(report, report.news, measure_news(socket, bench::any_cores, plan));
+  note(report, report.news, measure_news(far_socket, bench::far_away, plan));
 }
 
 }  // namespace

@@ -29,6 +29,14 @@ struct Run {
     for (auto const& why : entrants.absent) fmt::print("absent: {}\n", why);
   }
 
+  /// Adds a group of cells to all of their kind, and what was judged of it, which it prints.
+  template <class Cells>
+  void note(Cells& all, Cells const& group, std::vector<Verdict> const& judged) {
+    print(judged);
+    all.insert(all.end(), group.begin(), group.end());
+    verdicts.insert(verdicts.end(), judged.begin(), judged.end());
+  }
+
   /// `add_cells`: adds the lists of cells.
   template <class AddCells>
   [[nodiscard]] Json json(AddCells const& add_cells) const {

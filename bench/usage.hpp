@@ -6,14 +6,15 @@
 
 namespace bench {
 
-/// What all threads of this process have used so far, or between two moments.
+/// What all threads of this process have used so far, or between two moments; or its children that
+/// have ended.
 struct Usage {
   double cpu_microseconds = 0;  ///< user and system
   std::int64_t switches = 0;    ///< context switches, voluntary or not
 
-  [[nodiscard]] static Usage so_far() {
+  [[nodiscard]] static Usage so_far(int who = RUSAGE_SELF) {
     rusage usage{};
-    ::getrusage(RUSAGE_SELF, &usage);
+    ::getrusage(who, &usage);
     auto const microseconds = [](timeval const& time) {
       return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec);
     };

@@ -8,12 +8,11 @@
 #include <vector>
 
 #include "counter/slice.hpp"
+#include "places.hpp"
 #include "quantile.hpp"
 #include "shape.hpp"
 
 namespace bench::counter {
-
-inline constexpr auto one_core = "one core";  ///< a place: with the server
 
 /// The figures of one contender whose callers all add to the same number.
 struct Cell {

@@ -56,28 +56,25 @@ inline std::unique_ptr<Library> make(std::string_view name, Task const& task) {
 /// Errors: std::invalid_argument for a name that is none.
 inline Entrants entrants(std::string const& programs, std::string const& node_modules,
                          std::string const& socket, std::string const& only) {
-  auto const own = [](std::string const& name) {
-    return Candidate{name, {own_program(), "--work", name}};
-  };
   // Debian's: its python3-redis is not seen by a python3 that somebody has put before it.
   auto const python = [&programs](std::string const& name, std::string const& kind) {
     return Candidate{name, {"/usr/bin/python3", programs + "/worker.py", kind}};
   };
   auto out = tried_out(chosen<Candidate>(
                            {
-                               own(names::bare),
-                               own(names::ours),
-                               own(names::once),
-                               own(names::rolling),
-                               own(names::classic),
+                               own_candidate(names::bare),
+                               own_candidate(names::ours),
+                               own_candidate(names::once),
+                               own_candidate(names::rolling),
+                               own_candidate(names::classic),
                                python(names::update_stats, "update_stats"),
                                python(names::redis_py, "INCRBY"),
                                {names::ioredis, {"node", programs + "/worker.js", node_modules}},
 #ifdef TANDEM_BENCH_REDIS_PLUS_PLUS
-                               own(names::redis_plus_plus),
+                               own_candidate(names::redis_plus_plus),
 #endif
-                               own(names::pipelined),
-                               own(names::buffered),
+                               own_candidate(names::pipelined),
+                               own_candidate(names::buffered),
                            },
                            only),
                        Task{.socket = socket, .type = "trial", .callers = 1}.words());

@@ -63,7 +63,7 @@ inline Entrants entrants(std::string const& programs, std::string const& node_mo
                          std::string const& socket, std::string const& only) {
   using namespace std::chrono_literals;
   auto const own = [](std::string const& name, bool waits) {
-    return Entrant{{name, {own_program(), "--work", name}}, waits};
+    return Entrant{own_candidate(name), waits};
   };
   auto out = tried_out(
       chosen<Entrant>(
@@ -90,6 +90,6 @@ inline Entrants entrants(std::string const& programs, std::string const& node_mo
 }
 
 /// Not a contender: what a bare round trip takes.
-inline Entrant ping() { return {{names::ping, {own_program(), "--work", names::ping}}}; }
+inline Entrant ping() { return {own_candidate(names::ping)}; }
 
 }  // namespace bench::lock

@@ -10,12 +10,11 @@
 #include <vector>
 
 #include "map/slice.hpp"
+#include "places.hpp"
 #include "quantile.hpp"
 #include "shape.hpp"
 
 namespace bench::map {
-
-inline constexpr auto one_core = "one core";  ///< a place: with the server
 
 /// What is done to an entry.
 namespace operations {

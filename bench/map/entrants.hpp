@@ -44,20 +44,17 @@ inline std::unique_ptr<Library> make(std::string_view name, Task const& task) {
 /// Errors: std::invalid_argument for a name that is none.
 inline Entrants entrants(std::string const& programs, std::string const& node_modules,
                          std::string const& socket, std::string const& only) {
-  auto const own = [](std::string const& name) {
-    return Candidate{name, {own_program(), "--work", name}};
-  };
   auto out = tried_out(
       chosen<Candidate>(
           {
-              own(names::bare),
-              own(names::ours),
-              own(names::cached),
+              own_candidate(names::bare),
+              own_candidate(names::ours),
+              own_candidate(names::cached),
               // Debian's: what it has is not seen by a python3 that somebody has put before it.
               {names::redis_py, {"/usr/bin/python3", programs + "/worker.py"}},
               {names::ioredis, {"node", programs + "/worker.js", node_modules}},
 #ifdef TANDEM_BENCH_REDIS_PLUS_PLUS
-              own(names::redis_plus_plus),
+              own_candidate(names::redis_plus_plus),
 #endif
           },
           only),

@@ -40,9 +40,6 @@ inline constexpr auto polled = "HSET, polled by HGET";
 inline constexpr auto bare_told = "HSET and PUBLISH";
 }  // namespace names
 
-/// A place: behind a network that is slower than the machine.
-inline constexpr auto far_away = "1 ms each way";
-
 /// How long it takes until a change by one process is what another one reads.
 struct News {
   std::string place;
@@ -257,7 +254,7 @@ inline std::vector<News> measure_news(std::string const& socket, std::string con
   std::vector<std::unique_ptr<NewsTeam>> teams;
   for (auto const* const how : {names::told, names::foreign, names::polled, names::bare_told})
     teams.push_back(std::make_unique<NewsTeam>(how, socket));
-  Team bare{Candidate{names::bare, {own_program(), "--work", names::bare}}, socket, {1}};
+  Team bare{own_candidate(names::bare), socket, {1}};
   std::vector<News> out(teams.size());
   std::vector<std::vector<double>> returned(teams.size());
   std::vector<double> round_trips;
