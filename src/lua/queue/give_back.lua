@@ -21,7 +21,7 @@ if not redis.call('ZSCORE', taken, ticket) then return 0 end
 if most == -1 or delivery < most then
   local ends = now + wait * 1000
   take_back(level, id, delivery, most == -1 and delivery - 1 or delivery, ends)
-  hand_out(now)
+  hand_out()
   wake_first()
   return 1
 end

@@ -81,9 +81,9 @@ local function fields_of(id, entry)
   return {out.job, out.id or '', string.match(out.at or id, '^%d+') or string.match(id, '^%d+')}
 end
 
-local function finish(level, id)
-  redis.call('XACK', KEYS[level], group, id)
-  redis.call('XDEL', KEYS[level], id)
+local function finish(level, ...)
+  redis.call('XACK', KEYS[level], group, ...)
+  redis.call('XDEL', KEYS[level], ...)
 end
 
 -- Tells as many that wait for room, or all where nothing is left.
@@ -109,11 +109,20 @@ local function bury(level, id, fields, deliveries, why)
   make_room(1)
 end
 
--- Notes that it is held, and for how long.
-local function give(out, level, id, delivery, fields, visibility, now)
-  -- A microsecond apart, so that what is left behind together comes back in its order.
-  redis.call('ZADD', taken, text(now + visibility * 1000 + #out), level .. ' ' .. id .. ' ' .. delivery)
+local function give(out, level, id, delivery, fields)
   out[#out + 1] = {level, id, delivery, fields[3], fields[2], fields[1]}
+end
+
+-- Notes that they are held, and for how long: a microsecond apart, so that what is left behind together comes back in
+-- its order.
+local function note_taken(jobs, visibility, now)
+  if #jobs == 0 then return end
+  local words = {}
+  for i, job in ipairs(jobs) do
+    words[#words + 1] = text(now + visibility * 1000 + i)
+    words[#words + 1] = job[1] .. ' ' .. job[2] .. ' ' .. job[3]
+  end
+  redis.call('ZADD', taken, unpack(words))
 end
 
 -- Those that were held for too long, by whoever it was.
@@ -131,7 +140,7 @@ local function take_over(out, count, worker, now)
     if entry and delivery >= worker.most then
       bury(level, id, fields_of(id, entry[2]), delivery, 'not acknowledged in ' .. delivery .. ' deliveries')
     elseif entry then
-      give(out, level, id, delivery + 1, fields_of(id, entry[2]), worker.visibility, now)
+      give(out, level, id, delivery + 1, fields_of(id, entry[2]))
     end
   end
 end
@@ -166,13 +175,14 @@ local function take(worker, count, now)
       for _, entry in ipairs(entries) do
         local fields = fields_of(entry[1], entry[2])
         if fields[1] then
-          give(out, level, entry[1], 1, fields, worker.visibility, now)
+          give(out, level, entry[1], 1, fields)
         else
           bury(level, entry[1], fields, 1, 'an entry without a field named job')
         end
       end
     end
   end
+  note_taken(out, worker.visibility, now)
   return out
 end
 
@@ -185,8 +195,9 @@ end
 local largest_told = 65536
 
 -- Gives what there is to those who wait and live.
-local function hand_out(now)
+local function hand_out()
   local token = redis.call('ZREVRANGE', waiters, 0, 0)[1]
+  local now = token and clock()
   while token do
     local job = take(worker_of(token), 1, now)[1]
     if not job then return end

@@ -6,9 +6,8 @@
 -- returns 1  that is changed
 -- returns 0  it was so before
 -- uses: jobs
-local now = clock()
-if ARGV[1] == '1' then return redis.call('HSET', state, 'paused', text(now)) end
+if ARGV[1] == '1' then return redis.call('HSET', state, 'paused', text(clock())) end
 local was = redis.call('HDEL', state, 'paused')
-hand_out(now)
+hand_out()
 wake_first()
 return was

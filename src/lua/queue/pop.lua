@@ -16,14 +16,14 @@
 local token, count, join = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local size = redis.pcall('XLEN', normal)
 if type(size) == 'table' then return size end -- WRONGTYPE
-if ARGV[4] == '1' and not redis.call('ZSCORE', waiters, token) then return {-2} end
+local rank = ARGV[4] == '1' and redis.call('ZRANK', waiters, token)
+if ARGV[4] == '1' and not rank then return {-2} end
 local now = clock()
 local out = take(worker_of(token), count, now)
 if #out > 0 then
-  local was_first = redis.call('ZRANK', waiters, token) == 0
-  redis.call('ZREM', waiters, token)
-  hand_out(now)
-  if was_first then wake_first() end -- it looked out for what falls due
+  if rank then redis.call('ZREM', waiters, token) end
+  hand_out()
+  if rank == 0 then wake_first() end -- it looked out for what falls due
   return {0, unpack(out)}
 end
 if join then

@@ -18,14 +18,13 @@ if most > 0 and depth() + count > most then
   if token ~= '' then redis.call('ZADD', blocked, 'NX', text(clock()), token) end
   return 0
 end
-local now = clock()
 for i = 5, #ARGV do
   if wait > 0 then
-    delay(level, ARGV[i], '', now, wait)
+    delay(level, ARGV[i], '', clock(), wait)
   else
     local added = add(level, ARGV[i], '')
     if added.err then return added end -- the first: once a script has written, it may go on
   end
 end
-hand_out(now)
+hand_out()
 return 1

@@ -25,13 +25,12 @@ if most > 0 and depth() + 1 > most then
   if token ~= '' then redis.call('ZADD', blocked, 'NX', text(clock()), token) end
   return 0
 end
-local now = clock()
 if wait > 0 then
-  delay(level, job, id, now, wait)
+  delay(level, job, id, clock(), wait)
 else
   local added = add(level, job, id)
   if added.err then return added end
 end
 redis.call('SET', mark, push, 'PX', window)
-hand_out(now)
+hand_out()
 return 1
