@@ -1,5 +1,3 @@
-#include <algorithm>
-#include <array>
 #include <limits>
 #include <stdexcept>
 #include <utility>
@@ -8,10 +6,9 @@
 
 #include <tandem/core/job_queue.hpp>
 
-#include "core/companion_key.hpp"
 #include "core/core.hpp"
 #include "core/describe.hpp"
-#include "core/random_id.hpp"
+#include "queue_limits.hpp"
 #include "queueing/job_leases.hpp"
 #include "queueing/queue_agent.hpp"
 #include "queueing/queue_keys.hpp"
@@ -24,39 +21,11 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// Who waits asks so often although nothing is said to it: for what nobody says (a job that another
-// client put there by XADD; the first of those who wait, who was killed).
-constexpr milliseconds look_in_after{5000};
-// The same while nothing would be heard, or for what ends as soon.
-constexpr milliseconds look_in_soon{1000};
-
-Deadline next_look_in(QueueAgent::Waiter const& waiter, milliseconds visibility) {
-  bool const is_told = waiter.would_be_told();
-  return steady_clock::now() +
-         (is_told ? std::clamp(visibility, look_in_soon, look_in_after) : look_in_soon);
-}
-
-// What a call may outlive its deadline by, so that its last word with the server can be an answer.
-constexpr milliseconds courtesy{40};
-
 constexpr milliseconds shortest_extended{100};
 constexpr milliseconds longest_visibility = std::chrono::hours{24} * 7;
 constexpr milliseconds longest_window = std::chrono::hours{24} * 366;
-constexpr milliseconds longest_delay = std::chrono::hours{24} * 36'500;
 constexpr milliseconds longest_wait = std::chrono::hours{24};
 constexpr std::size_t largest_most = std::numeric_limits<std::uint32_t>::max();
-
-template <class Given, class Least, class Most>
-void require(std::string const& queue, char const* what, Given given, Least least, Most most) {
-  if (given >= least && given <= most) return;
-  throw std::invalid_argument{
-      fmt::format("tandem: {}: {} is {}; accepted are {} to {}", queue, what, given, least, most)};
-}
-
-void require(std::string const& queue, char const* what, milliseconds given, milliseconds least,
-             milliseconds most) {
-  require(queue, what, given.count(), least.count(), most.count());
-}
 
 /// When the entry with that id was put into its stream.
 std::string_view milliseconds_of(std::string_view id) { return id.substr(0, id.find('-')); }
@@ -93,147 +62,6 @@ Reply JobQueue::run(Script const& script, std::span<Argument const> arguments) c
 Reply JobQueue::run(Script const& script, std::span<Argument const> arguments,
                     Deadline deadline) const {
   return client_.core().run(script, keys_->all, arguments, deadline);
-}
-
-// -- push -----------------------------------------------------------------------------------------
-
-Reply JobQueue::run_push(std::span<std::string const> jobs, PushOptions const& options,
-                         std::string_view mark, std::string_view token) const {
-  std::vector<Argument> arguments{options_.most, token, static_cast<int>(options.priority),
-                                  options.delay.count()};
-  if (mark.empty()) {
-    arguments.insert(arguments.end(), jobs.begin(), jobs.end());
-    return run(scripts::queue_push, arguments);
-  }
-  for (Argument const& each : {Argument{jobs.front()}, Argument{options.id},
-                               Argument{options_.id_window.count()}, Argument{mark}})
-    arguments.push_back(each);
-  auto const id_key = companion_key(name(), "id:" + options.id);
-  std::array<std::string_view, 10> keys;
-  std::copy(keys_->all.begin(), keys_->all.end(), keys.begin());
-  keys.back() = id_key;
-  auto& core = client_.core();
-  return core.run(scripts::queue_push_once, keys, arguments, core.deadline());
-}
-
-bool JobQueue::push(std::span<std::string const> jobs, PushOptions const& options) const {
-  if (jobs.empty()) return true;
-  auto const queue = in_words();
-  require(queue, "the number of jobs at once", jobs.size(), std::size_t{1}, most_at_once);
-  require(queue, "delay in ms", options.delay, milliseconds{0}, longest_delay);
-  require(queue, "priority", static_cast<int>(options.priority), 1, 3);
-  if (!options.id.empty())
-    require(queue, "the number of jobs of one id", jobs.size(), std::size_t{1}, std::size_t{1});
-  if (options_.most > 0)
-    require(queue, "the number of jobs at once", jobs.size(), std::size_t{1}, options_.most);
-
-  auto const mark = options.id.empty() ? std::string{} : random_id();
-  auto outcome = run_push(jobs, options, mark, "").as<int>();
-  if (outcome == 0 && options_.wait_for_room > milliseconds{0}) {
-    auto const give_up = deadline_in(options_.wait_for_room);
-    auto const room = options_.most - jobs.size();
-    QueueAgent::Waiter waiter{client_.core().service<QueueAgent>(), keys_,
-                              fmt::format("/{}/0/-", room)};
-    auto woken = QueueAgent::Waiter::Woken::to_ask;
-    for (;;) {
-      waiter.joins();
-      outcome = run_push(jobs, options, mark, waiter.token()).as<int>();
-      if (outcome != 0 || woken == QueueAgent::Waiter::Woken::by_deadline) break;
-      woken = waiter.wait(give_up, next_look_in(waiter, look_in_after), {});
-    }
-  }
-  if (outcome == 0) {
-    throw QueueFull{
-        fmt::format("tandem: push of {} jobs into {}: no room among {}; none was put there",
-                    jobs.size(), queue, options_.most)};
-  }
-  return outcome == 1;
-}
-
-// -- pop ------------------------------------------------------------------------------------------
-
-std::vector<GivenJob> JobQueue::taken_from(Reply const& reply) const {
-  std::vector<GivenJob> out;
-  out.reserve(reply.size() - 1);
-  for (std::size_t i = 1; i < reply.size(); ++i) {
-    auto const job = reply[i];
-    auto const entry = job[1].as<std::string_view>();
-    GivenJob one;
-    one.delivery = job[2].as<unsigned>();
-    one.ticket = fmt::format("{} {} {}", job[0].as<int>(), entry, one.delivery);
-    one.pushed_at = moment_in(job[3].as<std::string_view>());
-    auto const id = job[4].as<std::string_view>();
-    one.id = id.empty() ? entry : id;
-    one.bytes = job[5].as<std::string>();
-    out.push_back(std::move(one));
-  }
-  return out;
-}
-
-void JobQueue::begin_lease(GivenJob& job) const {
-  if (!options_.auto_extend) return;
-  job.lease = std::make_shared<JobLease>(keys_, job.ticket, options_.visibility);
-  client_.core().service<QueueAgent>().keep(job.lease);
-}
-
-std::vector<GivenJob> JobQueue::pop(std::size_t most, Deadline deadline,
-                                    std::stop_token const& stop) const {
-  require(in_words(), "the number of jobs at once", most, std::size_t{1}, most_at_once);
-  auto const terms =
-      terms_of_worker(options_.visibility, options_.max_deliveries, client_.options().name);
-  bool const looks = deadline <= steady_clock::now();
-  auto const ask = [&](std::string_view token, std::size_t count, bool joins, bool waits) {
-    Argument const arguments[] = {token, count, joins ? 1 : 0, waits ? 1 : 0};
-    auto const longest = client_.core().deadline();
-    return run(
-        scripts::queue_pop, arguments,
-        looks ? longest : std::max(std::min(deadline, longest), steady_clock::now() + courtesy));
-  };
-  auto const with_leases = [&](std::vector<GivenJob> jobs) {
-    for (auto& job : jobs) begin_lease(job);
-    return jobs;
-  };
-  if (looks) return with_leases(taken_from(ask("0/0" + terms, most, false, false)));
-
-  QueueAgent::Waiter waiter{client_.core().service<QueueAgent>(), keys_, terms};
-  while (!stop.stop_requested()) {
-    bool const heard = waiter.would_be_told();
-    bool const waits = waiter.has_joined();
-    if (heard) waiter.joins();
-    auto const reply = ask(waiter.token(), most, heard, waits);
-    auto const due = reply[0].as<std::int64_t>();
-    if (reply.size() > 1) {
-      waiter.has_left();
-      return with_leases(taken_from(reply));
-    }
-    if (due == -2 && !waiter.is_given()) {
-      waiter.begin_anew();
-      continue;
-    }
-    auto ask_at = next_look_in(waiter, options_.visibility);
-    if (due >= 0) ask_at = std::min(ask_at, steady_clock::now() + milliseconds{due});
-    switch (waiter.wait(deadline, ask_at, stop)) {
-      case QueueAgent::Waiter::Woken::given: {
-        std::vector<GivenJob> out;
-        out.push_back(waiter.take_given());
-        if (most > 1) {
-          try {
-            for (auto& each : taken_from(ask("0/0" + terms, most - 1, false, false)))
-              out.push_back(std::move(each));
-          } catch (Error const&) {
-            // There is one.
-          }
-        }
-        return with_leases(std::move(out));
-      }
-      case QueueAgent::Waiter::Woken::to_ask:
-        break;
-      case QueueAgent::Waiter::Woken::by_deadline:
-      case QueueAgent::Waiter::Woken::by_stop:
-        return {};
-    }
-  }
-  return {};
 }
 
 // -- what becomes of a job ------------------------------------------------------------------------
@@ -343,7 +171,7 @@ bool JobQueue::drain(Deadline deadline, std::stop_token const& stop) const {
     Argument const arguments[] = {waiter.token()};
     if (run(scripts::queue_drain, arguments).as<bool>()) return true;
     if (woken != Woken::to_ask) return false;
-    woken = waiter.wait(deadline, next_look_in(waiter, look_in_after), stop);
+    woken = waiter.wait(deadline, waiter.looks_in_at(longest_look_in), stop);
   }
 }
 

@@ -26,7 +26,7 @@ set(of_messaging "^src/(messaging/.*|topic\\.cpp)$")
 set(of_sharing "^src/(sharing/.*|shared_value\\.cpp)$")
 
 # What hands out jobs is in src/queueing/.
-set(of_queueing "^src/(queueing/.*|queue\\.cpp)$")
+set(of_queueing "^src/(queueing/.*|queue(_pop|_push)?\\.cpp)$")
 
 # Where a third-party header may be included, and what may never be in a public header.
 set(home_of_hiredis "^src/core/hiredis\\.hpp$")

@@ -82,6 +82,12 @@ void QueueAgent::Waiter::begin_anew() {
   enlist();
 }
 
+Deadline QueueAgent::Waiter::looks_in_at(std::chrono::milliseconds longest) const noexcept {
+  constexpr std::chrono::milliseconds shortest{1000};
+  return std::chrono::steady_clock::now() +
+         (would_be_told() ? std::max(longest, shortest) : shortest);
+}
+
 bool QueueAgent::Waiter::is_given() const {
   std::lock_guard const guard{agent_.mutex_};
   return given_.has_value();

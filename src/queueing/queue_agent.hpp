@@ -47,6 +47,10 @@ class QueueAgent final : public EventListener {
     [[nodiscard]] std::string const& token() const noexcept { return token_; }
     /// Whether what is said to it would be heard.
     [[nodiscard]] bool would_be_told() const noexcept { return agent_.listening_.load(); }
+    /// When to ask although nothing was said, for what nobody says (a job that another client put
+    /// there by XADD; the first of those who wait, who was killed): `longest` from now, but a second at
+    /// least, and no more than that where nothing would be heard.
+    [[nodiscard]] Deadline looks_in_at(std::chrono::milliseconds longest) const noexcept;
     /// The server may have noted that token from now on, or has forgotten it.
     void joins() noexcept { has_joined_ = true; }
     void has_left() noexcept { has_joined_ = false; }
