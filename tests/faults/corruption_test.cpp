@@ -41,6 +41,7 @@ using testing::RedisServerTls;
 using Way = ManglingProxy::Way;
 
 constexpr int many = 16;
+constexpr int damages = 60;
 
 /// Flips, adds or drops a byte here and there, so many times in all.
 class Damage {
@@ -178,19 +179,28 @@ std::map<std::string, std::string> talk(Client const& redis, std::function<bool(
 void expect_each_reply_at_its_own_question(std::map<std::string, std::string> const& told,
                                            Minutes& minutes) {
   EXPECT_GT(told.size(), 100U) << "nothing tested";
+  int never_asked = 0;
   for (auto const& [tag, answer] : told) {
     auto const replies = minutes.replies_to(tag);
+    if (replies.empty()) {
+      ++never_asked;
+      continue;
+    }
     ASSERT_EQ(replies.size(), 1U) << tag << " was asked so often";
     // What is wrong inside a reply cannot be known; whose it is can.
     ASSERT_EQ(answer, replies.front().value_or("none")) << tag;
   }
+  // Damage may make two replies of what would have been one. The second has the place of the next
+  // question, and may come before that one's words have passed; they never do where the connection
+  // ends.
+  EXPECT_LE(never_asked, damages);
 }
 
 class CorruptionTest : public ::testing::Test {
  protected:
   /// What goes `way` is damaged.
   void test(Way way) {
-    Damage damage{60};
+    Damage damage{damages};
     Minutes minutes;
     ManglingProxy const proxy{server_, [&](ManglingProxy::Passing const& passing) {
                                 auto out = passing.way == way ? damage(passing.bytes)
