@@ -92,7 +92,7 @@ class MixedWorker {
     workers::sleep_until(begin);
     for (auto now = workers::now(); now < end;) {
       auto const& field = fields_[random_() % fields_.size()];
-      if (random_() % operations_to_a_change == 0) {
+      if (++operations_ % operations_to_a_change == 0) {
         change(field, now);
         ++changes;
       } else {
@@ -119,6 +119,9 @@ class MixedWorker {
   std::optional<Shared> shared_{};
   std::vector<std::string> fields_ = Task::fields();
   std::mt19937_64 random_{std::random_device{}()};
+  // From a moment of its own, so that processes do not change at the same time; over all windows, as
+  // a short one on a slow machine may have less than a hundred.
+  std::uint64_t operations_ = random_() % operations_to_a_change;
 };
 
 /// The processes that do so, with one map.
