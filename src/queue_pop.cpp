@@ -76,7 +76,7 @@ std::vector<GivenJob> JobQueue::pop(std::size_t most, Deadline deadline,
   QueueAgent::Waiter waiter{client_.core().service<QueueAgent>(), keys_, terms};
   while (!stop.stop_requested()) {
     bool const heard = waiter.would_be_told();
-    bool const waits = waiter.has_joined();
+    bool const waits = waiter.is_noted();
     if (heard) waiter.joins();
     auto const reply = ask(waiter.token(), most, heard, waits);
     auto const due = reply[0].as<std::int64_t>();

@@ -72,6 +72,25 @@ class QueueTest : public ::testing::TestWithParam<int> {
     return out;
   }
 
+  /// The same queue for another client, to whom what is said comes so much later than answers do.
+  struct Far {
+    Far(QueueTest& test, std::chrono::milliseconds late) : proxy{test.server_} {
+      auto options = Options::from_url(proxy.url());
+      options.protocol = GetParam();
+      options.command_timeout = long_enough;  // the event connection bears the delay
+      jobs.emplace(Client{options}, "jobs");
+      auto const before = test.jobs_.state().waiting;
+      std::stop_source listens;
+      auto first = test.waiting_pop(*jobs, listens.get_token());
+      listens.request_stop();
+      EXPECT_FALSE(first.get());
+      EXPECT_TRUE(eventually([&] { return test.jobs_.state().waiting == before; }));
+      proxy.delay_where_asked("SUBSCRIBE", late);
+    }
+    FaultProxy proxy;
+    std::optional<Jobs> jobs{};
+  };
+
   /// When the first of the jobs that are taken is given to another, in microseconds.
   double first_end() {
     return redis_.command("ZRANGE", "{jobs}:taken", 0, 0, "WITHSCORES")
@@ -206,20 +225,9 @@ TEST_P(QueueTest, PopThatIsStoppedReturnsAndWhatComesLaterIsAnothers) {
 }
 
 TEST_P(QueueTest, JobThatIsGivenToOneWhoHasJustGivenUpIsGivenBackUnseen) {
-  FaultProxy proxy{server_};
-  auto options = Options::from_url(proxy.url());
-  options.protocol = GetParam();
-  options.command_timeout = long_enough;  // the event connection bears the delay
-  Client far{options};
-  Jobs there{far, "jobs"};
-  std::stop_source listens;
-  auto first = waiting_pop(there, listens.get_token());
-  listens.request_stop();
-  EXPECT_FALSE(first.get());
-  ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == 0; }));
-  proxy.delay_where_asked("SUBSCRIBE", 1500ms);
+  Far far{*this, 1500ms};
   std::stop_source stop;
-  auto popped = waiting_pop(there, stop.get_token());
+  auto popped = waiting_pop(*far.jobs, stop.get_token());
   jobs_.push("a");  // the message is on its way for a while
   EXPECT_EQ(jobs_.state().taken, 1U);
   stop.request_stop();
@@ -231,19 +239,9 @@ TEST_P(QueueTest, JobThatIsGivenToOneWhoHasJustGivenUpIsGivenBackUnseen) {
 }
 
 TEST_P(QueueTest, WhoAsksBeforeItIsToldWhatItWasGivenTakesNothingBesides) {
-  FaultProxy proxy{server_};
-  auto options = Options::from_url(proxy.url());
-  options.protocol = GetParam();
-  options.command_timeout = long_enough;  // the event connection bears the delay
-  Jobs there{Client{options}, "jobs"};
-  std::stop_source listens;
-  auto first = waiting_pop(there, listens.get_token());
-  listens.request_stop();
-  EXPECT_FALSE(first.get());
-  ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == 0; }));
-  proxy.delay_where_asked("SUBSCRIBE", 2500ms);
+  Far far{*this, 2500ms};
   jobs_.push("b", {.delay = 1s});  // it asks then
-  auto popped = waiting_pop(there);
+  auto popped = waiting_pop(*far.jobs);
   jobs_.push("a");  // it is told of this one later
   auto const b = popped.get();
   ASSERT_TRUE(b);
@@ -467,6 +465,33 @@ TEST_P(QueueTest, LargeJobIsNotSentWithTheMessage) {
     EXPECT_EQ(job->value(), large);
     EXPECT_EQ(job->delivery(), 1U);
   }
+}
+
+TEST_P(QueueTest, WhoIsToldToTakeALargeJobAndDoesNotKeepsItFromNobodyElse) {
+  std::string const large(100'000, 'x');
+  auto near = waiting_pop(jobs_);
+  Far far{*this, 6s};
+  std::stop_source stop;
+  auto late = waiting_pop(*far.jobs, stop.get_token());
+  jobs_.push(large);  // this one is told to take it
+  EXPECT_EQ(near.wait_for(50ms), std::future_status::timeout);
+  jobs_.push("small");
+  ASSERT_EQ(near.wait_for(before_it_looks_in), std::future_status::ready);
+  EXPECT_EQ(near.get()->value(), large);
+  stop.request_stop();
+}
+
+TEST_P(QueueTest, LargeJobIsAnothersWhenWhoWasToTakeItGivesUp) {
+  std::string const large(100'000, 'x');
+  auto near = waiting_pop(jobs_);
+  Far far{*this, 6s};
+  std::stop_source stop;
+  auto late = waiting_pop(*far.jobs, stop.get_token());
+  jobs_.push(large);
+  EXPECT_EQ(near.wait_for(50ms), std::future_status::timeout);
+  stop.request_stop();
+  ASSERT_EQ(near.wait_for(before_it_looks_in), std::future_status::ready);
+  EXPECT_EQ(near.get()->value(), large);
 }
 
 TEST_P(QueueTest, HigherPriorityIsServedFirst) {

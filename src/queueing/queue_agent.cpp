@@ -88,6 +88,11 @@ Deadline QueueAgent::Waiter::looks_in_at(std::chrono::milliseconds longest) cons
          (would_be_told() ? std::max(longest, shortest) : shortest);
 }
 
+bool QueueAgent::Waiter::is_noted() {
+  std::lock_guard const guard{agent_.mutex_};
+  return !std::exchange(take_, false) && has_joined_;
+}
+
 bool QueueAgent::Waiter::is_given() const {
   std::lock_guard const guard{agent_.mutex_};
   return given_.has_value();
@@ -165,6 +170,7 @@ void QueueAgent::on_message(std::string_view channel, std::string_view text) {
         waiter.given_ = std::move(told->job);
       } else {
         waiter.ask_ = true;
+        if (word == "take") waiter.take_ = true;
       }
       waiter.told_.notify_one();
       return;

@@ -25,6 +25,7 @@ namespace tandem::detail {
 ///
 ///     job <number> ...   that waiter is given a job (see told_job())
 ///     ask <number>       that waiter is to ask the server again
+///     take <number>      that waiter is to ask for a large job, and waits no longer
 ///     none <number>      that waiter, which has left, was given nothing more than it was told
 ///
 /// Who gives up returns at once; the word that it waits no longer goes out in the background, and a
@@ -54,7 +55,8 @@ class QueueAgent final : public EventListener {
     /// The server may have noted that token from now on, or has forgotten it.
     void joins() noexcept { has_joined_ = true; }
     void has_left() noexcept { has_joined_ = false; }
-    [[nodiscard]] bool has_joined() const noexcept { return has_joined_; }
+    /// Whether the server has noted it, and has not said that it has forgotten it for a large job.
+    [[nodiscard]] bool is_noted();
     /// Waits under another token from now on; what is given to the old one is given back.
     void begin_anew();
 
@@ -80,6 +82,7 @@ class QueueAgent final : public EventListener {
     // Under the agent's mutex.
     std::condition_variable_any told_{};
     bool ask_ = false;
+    bool take_ = false;
     std::optional<GivenJob> given_{};
   };
 

@@ -206,11 +206,11 @@ local function hand_out()
     local heard = false
     while token and heard == false do
       if is_large then
-        heard = tell(token, 'ask')
+        heard = tell(token, 'take')
       else
         heard = tell(token, 'job', job[1], job[2], job[3], job[4], #normal, #job[5], normal .. job[5] .. job[6])
       end
-      if heard == false or (heard and not is_large) then redis.call('ZREM', waiters, token) end
+      if heard ~= nil then redis.call('ZREM', waiters, token) end
       if heard ~= true then token = redis.call('ZREVRANGE', waiters, 0, 0)[1] end
     end
     if is_large then return end -- who asks for it hands out what is behind it

@@ -12,6 +12,7 @@ if redis.call('ZREM', blocked, token) == 0 then make_room(1) end -- if it was to
 local rank = redis.call('ZRANK', waiters, token)
 if not rank then
   tell(token, 'none')
+  hand_out() -- if it was to take one, that is another's
   return 1
 end
 redis.call('ZREM', waiters, token)
