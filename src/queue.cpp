@@ -19,7 +19,6 @@ namespace tandem::detail {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::steady_clock;
 
 constexpr milliseconds shortest_extended{100};
 constexpr milliseconds longest_visibility = std::chrono::hours{24} * 7;

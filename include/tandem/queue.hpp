@@ -55,7 +55,8 @@ class Job {
   }
 
   /// The job is done. True: it is given to nobody any more, unless it had become a dead letter before,
-  /// and is requeued. False: its visibility had ended before, and another has it.
+  /// and is requeued. False: its visibility had ended before, and another has it; or the server has
+  /// lost its data.
   bool ack() {
     if (settled_) return false;
     return settle([this]() -> bool {  // not the vector's proxy

@@ -109,20 +109,24 @@ local function bury(level, id, fields, deliveries, why)
   make_room(1)
 end
 
-local function give(out, level, id, delivery, fields)
-  out[#out + 1] = {level, id, delivery, fields[3], fields[2], fields[1]}
-end
-
--- Notes that they are held, and for how long: a microsecond apart, so that what is left behind together comes back in
--- its order.
-local function note_taken(jobs, visibility, now)
-  if #jobs == 0 then return end
+-- Gives it these entries of a stream, for the delivery of that number. They are noted first, so that they come again
+-- whatever fails after that; a microsecond apart, so that what is left behind together comes back in its order.
+local function give(out, level, entries, delivery, worker, now)
   local words = {}
-  for i, job in ipairs(jobs) do
-    words[#words + 1] = text(now + visibility * 1000 + i)
-    words[#words + 1] = job[1] .. ' ' .. job[2] .. ' ' .. job[3]
+  for i, entry in ipairs(entries) do
+    words[#words + 1] = text(now + worker.visibility * 1000 + #out + i)
+    words[#words + 1] = level .. ' ' .. entry[1] .. ' ' .. delivery
   end
   redis.call('ZADD', taken, unpack(words))
+  for i, entry in ipairs(entries) do
+    local fields = fields_of(entry[1], entry[2])
+    if fields[1] then
+      out[#out + 1] = {level, entry[1], delivery, fields[3], fields[2], fields[1]}
+    else
+      bury(level, entry[1], fields, delivery, 'an entry without a field named job')
+      redis.call('ZREM', taken, words[2 * i])
+    end
+  end
 end
 
 -- Those that were held for too long, by whoever it was.
@@ -134,14 +138,15 @@ local function take_over(out, count, worker, now)
     level, delivery = tonumber(level), tonumber(delivery)
     -- Also where nobody has it any more: somebody removed the consumer. No such group: it is made anew, and everything
     -- in the stream given out once more.
-    local claimed = redis.pcall('XCLAIM', KEYS[level], group, worker.consumer, 0, id, 'FORCE')
-    redis.call('ZREM', taken, ticket)
+    local function claim(ask) return ask('XCLAIM', KEYS[level], group, worker.consumer, 0, id, 'FORCE') end
+    local claimed = claim(redis.pcall)
+    if claimed.err and not string.find(claimed.err, 'NOGROUP', 1, true) then claim(redis.call) end
     local entry = claimed[1]
     if entry and delivery >= worker.most then
       bury(level, id, fields_of(id, entry[2]), delivery, 'not acknowledged in ' .. delivery .. ' deliveries')
-    elseif entry then
-      give(out, level, id, delivery + 1, fields_of(id, entry[2]))
     end
+    redis.call('ZREM', taken, ticket)
+    if entry and delivery < worker.most then give(out, level, {entry}, delivery + 1, worker, now) end
   end
 end
 
@@ -172,17 +177,9 @@ local function take(worker, count, now)
     while #out < count do
       local entries = read(level, count - #out, worker.consumer)
       if #entries == 0 then break end
-      for _, entry in ipairs(entries) do
-        local fields = fields_of(entry[1], entry[2])
-        if fields[1] then
-          give(out, level, entry[1], 1, fields)
-        else
-          bury(level, entry[1], fields, 1, 'an entry without a field named job')
-        end
-      end
+      give(out, level, entries, 1, worker, now)
     end
   end
-  note_taken(out, worker.visibility, now)
   return out
 end
 
