@@ -79,7 +79,7 @@ int main(int argc, char** argv) try {
     farm.push_back(::fork());
     if (farm.back() != 0) continue;
     work(url);
-    std::exit(0);
+    return 0;
   }
 
   tandem::Client redis{url};
