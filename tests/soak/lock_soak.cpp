@@ -65,7 +65,6 @@ int main(int argc, char** argv) try {
   if (!words.empty() && words[0] == "worker") return be_worker(words);
   soak::Plan plan;
   plan.seed = std::random_device{}();
-  plan.program = "/proc/self/exe";
   for (std::size_t i = 0; i < words.size(); i += 2) {
     unsigned number = 0;
     if (i + 1 == words.size() || !read(words[i + 1], number)) return usage();

@@ -75,11 +75,13 @@ class Tormentor {
   void do_something() {
     auto const number = one_of(100);
     if (number < 25) {
+      int const place = one_of(processes);
+      troop_.kill(place);
+      troop_.begin(place);
       ++kills_;
-      troop_.kill_and_begin_again(one_of(processes));
     } else if (number < 55) {
-      ++stops_;
-      troop_.stop_for(one_of(processes), milliseconds{one_of(one_of(3) == 0 ? 2500 : 300)});
+      if (troop_.stop_for(one_of(processes), milliseconds{one_of(one_of(3) == 0 ? 2500 : 300)}))
+        ++stops_;
     } else if (number < 65) {
       ++cuts_;
       say("CLIENT", "KILL", "TYPE", one_of(2) == 0 ? "pubsub" : "normal", "SKIPME", "yes");

@@ -2,30 +2,26 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
-#include <optional>
 #include <random>
 #include <set>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <vector>
 
 #include <fmt/core.h>
-#include <spawn.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <tandem/client.hpp>
 #include <tandem/testing/redis_server.hpp>
 
 #include "soak/book.hpp"
+#include "soak/troop.hpp"
 #include "support/fault_proxy.hpp"
 #include "support/shared_memory.hpp"
 
@@ -63,13 +59,13 @@ class Tormentor {
     fmt::print("lock_soak: {} processes of {} threads, {} locks, {} s, --seed {}\n", processes,
                threads, locks, plan_.length.count(), plan_.seed);
     std::fflush(stdout);
-    for (int place = 0; place < processes; ++place) spawn(place);
+    for (int place = 0; place < processes; ++place) troop_.begin(place);
     auto const end = steady_clock::now() + plan_.length;
     auto next_line = steady_clock::now() + 1min;
     while (steady_clock::now() < end && faults_ < static_cast<int>(faults_shown)) {
       do_something();
       std::this_thread::sleep_for(milliseconds{10 + one_of(90)});  // between two faults
-      wake_sleepers(false);
+      troop_.wake(false);
       check();
       if (steady_clock::now() >= next_line) {
         print_summary();
@@ -82,73 +78,26 @@ class Tormentor {
   }
 
  private:
-  struct Worker {
-    pid_t pid = 0;
-    std::optional<steady_clock::time_point> asleep_until{};
-  };
-
   int one_of(int count) { return std::uniform_int_distribution<int>{0, count - 1}(random_); }
-  Worker& anyone() { return workers_[static_cast<std::size_t>(one_of(processes))]; }
 
-  // ---- processes ----
-
-  /// Executed, not forked: this process has threads, and sockets that a child would keep open.
-  void spawn(int place) {
-    constexpr int inherited = 100;
-    auto const url = place % 2 == 0 ? server_.url() : proxy_.url();
-    std::vector<std::string> words{plan_.program,
-                                   "worker",
-                                   std::to_string(place),
-                                   std::to_string(inherited),
-                                   url,
-                                   std::to_string(random_() % 1'000'000)};
-    std::vector<char*> arguments;
-    for (auto& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_adddup2(&actions, book_.descriptor(), inherited);
-    pid_t pid = 0;
-    int const error =
-        ::posix_spawn(&pid, words[0].c_str(), &actions, nullptr, arguments.data(), environ);
-    ::posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) throw std::system_error{error, std::generic_category(), "posix_spawn"};
-    workers_[static_cast<std::size_t>(place)] = {.pid = pid};
+  std::vector<std::string> words_of(int place) {
+    return {"worker", std::to_string(place), std::to_string(Troop::inherited),
+            place % 2 == 0 ? server_.url() : proxy_.url(), std::to_string(random_() % 1'000'000)};
   }
 
-  void kill_and_respawn(int place) {
-    auto& worker = workers_[static_cast<std::size_t>(place)];
+  void kill_and_begin_again(int place) {
+    auto const pid = troop_.pid(place);
     auto const when = History::now();
-    ::kill(worker.pid, SIGKILL);
-    bury(place, when);
-    spawn(place);
+    troop_.kill(place);
+    forget(place, pid, when);
+    troop_.begin(place);
     ++kills_;
   }
 
-  /// Waits for the end of a process, which was alive at `when`.
-  int bury(int place, std::int64_t when) {
-    auto& worker = workers_[static_cast<std::size_t>(place)];
-    int status = 0;
-    while (::waitpid(worker.pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    book_->history.died(worker.pid, when);
+  /// Of a process that was alive at `when`, and is no more.
+  void forget(int place, pid_t pid, std::int64_t when) {
+    book_->history.died(pid, when);
     for (auto& step : book_->steps[static_cast<std::size_t>(place)]) step.since = 0;
-    worker = {};
-    return status;
-  }
-
-  void stop_for(Worker& worker, milliseconds time) {
-    if (worker.asleep_until) return;
-    ::kill(worker.pid, SIGSTOP);
-    worker.asleep_until = steady_clock::now() + time;
-    ++stops_;
-  }
-  void wake_sleepers(bool all) {
-    for (auto& worker : workers_) {
-      if (!worker.asleep_until || (!all && steady_clock::now() < *worker.asleep_until)) continue;
-      ::kill(worker.pid, SIGCONT);
-      worker.asleep_until.reset();
-    }
   }
 
   // ---- faults ----
@@ -156,9 +105,10 @@ class Tormentor {
   void do_something() {
     auto const number = one_of(100);
     if (number < 25) {
-      kill_and_respawn(one_of(processes));
+      kill_and_begin_again(one_of(processes));
     } else if (number < 55) {
-      stop_for(anyone(), milliseconds{one_of(one_of(3) == 0 ? 1200 : 300)});
+      if (troop_.stop_for(one_of(processes), milliseconds{one_of(one_of(3) == 0 ? 1200 : 300)}))
+        ++stops_;
     } else if (number < 65) {
       ++cuts_;
       say("CLIENT", "KILL", "TYPE", one_of(2) == 0 ? "pubsub" : "normal", "SKIPME", "yes");
@@ -246,8 +196,7 @@ class Tormentor {
       auto const time = std::chrono::nanoseconds{History::now() - since};
       if (since == 0 || time < stuck_after) continue;
       constexpr std::array what{"nothing", "acquire()", "try_acquire_for() or a stop", "release()"};
-      broken(fmt::format("stuck: pid {} is in {} of lock {} for {} s",
-                         workers_[static_cast<std::size_t>(place)].pid,
+      broken(fmt::format("stuck: pid {} is in {} of lock {} for {} s", troop_.pid(place),
                          what[static_cast<std::size_t>(step.doing.load())], step.lock.load(),
                          std::chrono::duration_cast<std::chrono::seconds>(time).count()));
       step.since = 0;  // told once
@@ -256,21 +205,18 @@ class Tormentor {
 
   /// Nobody dies but by our hand.
   void look_for_the_dead(int place) {
-    auto const pid = workers_[static_cast<std::size_t>(place)].pid;
-    siginfo_t found{};
-    if (pid == 0 ||
-        ::waitid(P_PID, static_cast<id_t>(pid), &found, WEXITED | WNOHANG | WNOWAIT) != 0 ||
-        found.si_pid == 0)
-      return;
-    auto const status = bury(place, History::now());
-    broken(fmt::format("died: pid {}, {} {}", pid, WIFSIGNALED(status) ? "signal" : "exit",
-                       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status)));
-    spawn(place);
+    auto const pid = troop_.pid(place);
+    auto const status = troop_.ended(place);
+    if (!status) return;
+    forget(place, pid, History::now());
+    broken(fmt::format("died: pid {}, {} {}", pid, WIFSIGNALED(*status) ? "signal" : "exit",
+                       WIFSIGNALED(*status) ? WTERMSIG(*status) : WEXITSTATUS(*status)));
+    troop_.begin(place);
   }
 
   /// The faults are over: everybody goes on, gets a turn, and comes to an end.
   void wind_up() {
-    wake_sleepers(true);
+    troop_.wake(true);
     proxy_.delay(0ms);
     std::array<std::uint64_t, processes> before{};
     for (std::size_t i = 0; i < processes; ++i) before[i] = book_->holds[i];
@@ -301,21 +247,18 @@ class Tormentor {
   }
 
   void end(int place, steady_clock::time_point give_up) {
-    auto& worker = workers_[static_cast<std::size_t>(place)];
-    siginfo_t found{};
-    while (::waitid(P_PID, static_cast<id_t>(worker.pid), &found, WEXITED | WNOHANG | WNOWAIT) ==
-               0 &&
-           found.si_pid == 0) {
+    auto const pid = troop_.pid(place);
+    auto status = troop_.ended(place);
+    for (; !status; status = troop_.ended(place)) {
       if (steady_clock::now() >= give_up) {
-        broken(fmt::format("stuck: pid {} does not come to an end", worker.pid));
-        ::kill(worker.pid, SIGKILL);
+        broken(fmt::format("stuck: pid {} does not come to an end", pid));
+        ::kill(pid, SIGKILL);
         give_up += 1h;
       }
       std::this_thread::sleep_for(5ms);  // the grain of the look
     }
-    auto const pid = worker.pid;
-    auto const status = bury(place, History::now());
-    if (status != 0) broken(fmt::format("died: pid {} at its end, status {}", pid, status));
+    forget(place, pid, History::now());
+    if (*status != 0) broken(fmt::format("died: pid {} at its end, status {}", pid, *status));
   }
 
   void print_summary() {
@@ -350,7 +293,7 @@ class Tormentor {
   testing::RedisServer server_{{.persistent = true, .start_deadline = 60s}};
   FaultProxy proxy_{server_};
   Client client_{server_.url() + "?connect_timeout=5s"};
-  std::array<Worker, processes> workers_{};
+  Troop troop_{processes, book_.descriptor(), [this](int place) { return words_of(place); }};
   support::HoldOrder order_{};
   std::set<Robbed const*> robberies_told_{};
   steady_clock::time_point began_ = steady_clock::now();

@@ -53,17 +53,18 @@ class Troop {
     men_[static_cast<std::size_t>(place)] = {.pid = pid};
   }
 
-  void kill_and_begin_again(int place) {
+  void kill(int place) {
     ::kill(man(place).pid, SIGKILL);
     (void)bury(place);
-    begin(place);
   }
 
-  void stop_for(int place, std::chrono::milliseconds time) {
+  /// False: it is stopped already, or not there.
+  bool stop_for(int place, std::chrono::milliseconds time) {
     auto& one = man(place);
-    if (one.pid == 0 || one.asleep_until) return;
+    if (one.pid == 0 || one.asleep_until) return false;
     ::kill(one.pid, SIGSTOP);
     one.asleep_until = std::chrono::steady_clock::now() + time;
+    return true;
   }
   /// Those whose time has come, or all.
   void wake(bool all) {
