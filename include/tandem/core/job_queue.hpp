@@ -40,6 +40,7 @@ struct QueueOptions {
 /// Who is served first.
 enum class Priority { high = 1, normal, low };
 
+/// How a job is put into a queue.
 struct PushOptions {
   /// The job is given to nobody for so long. To 36,500 days.
   std::chrono::milliseconds delay{0};

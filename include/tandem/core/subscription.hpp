@@ -77,8 +77,8 @@ class Subscription {
   [[nodiscard]] bool is_active() const noexcept;
 
  private:
-  friend detail::TopicBytes;
-  friend detail::TopicPatternBytes;
+  friend class detail::TopicBytes;
+  friend class detail::TopicPatternBytes;
   struct End {
     void operator()(detail::Subscribed* mine) const noexcept;
   };
