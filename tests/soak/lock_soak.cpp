@@ -12,20 +12,17 @@
 //    one of after. Which is which their fences tell, which follow the clock of the machine: holds of
 //    before count until the moment of the loss, and fences must go on to rise.
 //  - All processes read one steady clock.
-#include <charconv>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <random>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "soak/book.hpp"
+#include "soak/plan.hpp"
 #include "soak/tormentor.hpp"
 #include "soak/worker.hpp"
 #include "support/shared_memory.hpp"
@@ -34,24 +31,14 @@ namespace {
 
 using namespace tandem;
 
-int usage() {
-  std::fputs("usage: lock_soak [--minutes N | --seconds N] [--seed N]\n", stderr);
-  return 2;
-}
-
-bool read(std::string_view text, unsigned& number) {
-  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc{} && end == text.data() + text.size();
-}
-
 /// worker PLACE DESCRIPTOR URL SEED
 int be_worker(std::vector<std::string> const& words) {
   unsigned place = 0;
   unsigned descriptor = 0;
   unsigned seed = 0;
-  if (words.size() != 5 || !read(words[1], place) || !read(words[2], descriptor) ||
-      !read(words[4], seed))
-    return usage();
+  if (words.size() != 5 || !soak::read(words[1], place) || !soak::read(words[2], descriptor) ||
+      !soak::read(words[4], seed))
+    return soak::usage("lock_soak");
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   support::Shared<soak::Book> const book{support::Descriptor{static_cast<int>(descriptor)}};
   soak::work(*book, static_cast<int>(place), words[3], seed);
@@ -63,22 +50,9 @@ int be_worker(std::vector<std::string> const& words) {
 int main(int argc, char** argv) try {
   std::vector<std::string> const words{argv + 1, argv + argc};
   if (!words.empty() && words[0] == "worker") return be_worker(words);
-  soak::Plan plan;
-  plan.seed = std::random_device{}();
-  for (std::size_t i = 0; i < words.size(); i += 2) {
-    unsigned number = 0;
-    if (i + 1 == words.size() || !read(words[i + 1], number)) return usage();
-    if (words[i] == "--minutes") {
-      plan.length = std::chrono::minutes{number};
-    } else if (words[i] == "--seconds") {
-      plan.length = std::chrono::seconds{number};
-    } else if (words[i] == "--seed") {
-      plan.seed = number;
-    } else {
-      return usage();
-    }
-  }
-  return soak::torment(plan) == 0 ? 0 : 1;
+  auto const plan = soak::plan_of(words);
+  if (!plan) return soak::usage("lock_soak");
+  return soak::torment_locks(*plan) == 0 ? 0 : 1;
 } catch (std::exception const& error) {
   std::fprintf(stderr, "lock_soak: %s\n", error.what());
   return 1;

@@ -37,7 +37,7 @@ constexpr int faults_shown = 20;
 
 class Tormentor {
  public:
-  explicit Tormentor(QueuePlan const& plan) : plan_{plan}, random_{plan.seed} {}
+  explicit Tormentor(Plan const& plan) : plan_{plan}, random_{plan.seed} {}
 
   int run() {
     fmt::print("queue_soak: {} producers, {} workers, {} s, --seed {}\n", producers, consumers,
@@ -231,7 +231,7 @@ class Tormentor {
     std::fflush(stdout);
   }
 
-  QueuePlan plan_;
+  Plan plan_;
   std::minstd_rand random_;
   testing::RedisServer server_{{.persistent = true, .start_deadline = 60s}};
   FaultProxy proxy_{server_};
@@ -246,6 +246,6 @@ class Tormentor {
 
 }  // namespace
 
-int torment(QueuePlan const& plan) { return Tormentor{plan}.run(); }
+int torment_queue(Plan const& plan) { return Tormentor{plan}.run(); }
 
 }  // namespace tandem::soak

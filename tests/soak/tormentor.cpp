@@ -304,6 +304,6 @@ class Tormentor {
 
 }  // namespace
 
-int torment(Plan const& plan) { return Tormentor{plan}.run(); }
+int torment_locks(Plan const& plan) { return Tormentor{plan}.run(); }
 
 }  // namespace tandem::soak
