@@ -163,27 +163,6 @@ TEST_P(TopicTest, PatternOfAllTopicsLeavesOutWhatTandemSaysToItself) {
   EXPECT_TRUE(told.become({"news: a"}));
 }
 
-TEST_P(TopicTest, MessageThatReadsLikeAWordToALockIsNone) {
-  auto const redis = client();
-  Lock const lock{redis, "lock"};
-  auto hold = Lock{client(), "lock"}.try_acquire();
-  ASSERT_TRUE(hold);
-  auto const fence = hold->fence();
-  std::thread waits{[&] {
-    auto const mine = lock.try_acquire_for(20s);
-    EXPECT_TRUE(mine && mine->fence() > fence);
-  }};
-  EXPECT_TRUE(eventually([&] { return redis_.command("ZCARD", "{lock}:waiters").as<int>() == 1; }));
-  auto const token = redis_.command("ZRANGE", "{lock}:waiters", "0", "0")[0].as<std::string>();
-  Topic<std::string> news{redis, "news"};
-  Told told;
-  auto const subscription = news.subscribe(told.handler());
-  news.publish("grant 999 0 " + token);
-  EXPECT_TRUE(eventually([&] { return told.count() == 1; }));
-  hold->release();
-  waits.join();
-}
-
 // ---- ends ----
 
 TEST_P(TopicTest, EndedSubscriptionIsToldNothingAndTheServerIsTold) {
