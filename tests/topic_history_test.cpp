@@ -152,6 +152,63 @@ TEST_P(TopicHistoryTest, WhatStrangersPublishAtItsChannelIsReportedAndWhatTheyAd
   EXPECT_TRUE(told.become({"listens", "a", "(lost)", "b"}));
 }
 
+TEST_P(TopicHistoryTest, StrangersNumbersThatAreTooLargeAreNotGoneOnFrom) {
+  auto news = topic(10);
+  Told told;
+  auto const subscription = news.subscribe(told.handler(), told.options());
+  news.publish("a");
+  EXPECT_TRUE(told.become({"a"}));
+  redis_.command("XADD", stream, "*", "1 99999999999999999999", "theirs");
+  news.publish("b");
+  EXPECT_TRUE(told.become({"a", "(lost)", "b"}));
+  redis_.command("XADD", stream, "*", "99999999999999999999 5", "theirs");
+  news.publish("c");
+  EXPECT_TRUE(told.become({"a", "(lost)", "b", "(lost)", "c"}));
+}
+
+TEST_P(TopicHistoryTest, NothingOfAnEarlierHistoryIsToldAgainWhereStrangersBeginNewOnes) {
+  auto news = topic(10);
+  Told told;
+  auto const subscription = news.subscribe(told.handler(), told.options());
+  Lines expected;
+  for (auto const* const each : {"a", "b", "c", "d"}) {
+    if (!expected.empty()) expected.emplace_back("(lost)");
+    expected.emplace_back(each);
+    news.publish(each);
+    EXPECT_TRUE(told.become(expected));
+    redis_.command("XADD", stream, "*", "field", "theirs");
+  }
+}
+
+TEST_P(TopicHistoryTest, StrangersIdMayBeTheLastOfItsMillisecond) {
+  auto news = topic(100);
+  publish(news, 0, 9);
+  auto const id = std::to_string(milliseconds_of_last() + 1000) + "-18446744073709551615";
+  redis_.command("XADD", stream, id, "field", "theirs");
+  news.publish("b");
+  Told told;
+  auto const subscription = news.subscribe(told.handler());
+  auto expected = numbers(0, 9);
+  expected.emplace_back("b");
+  EXPECT_TRUE(told.become(expected));
+}
+
+TEST_P(TopicHistoryTest, EachDatabaseHasItsOwn) {
+  auto in_another = options(server_.url());
+  in_another.database = 1;
+  auto here = topic(10);
+  Topic<std::string> there{Client{in_another}, "news", {.history = 10}};
+  Told told_here;
+  Told told_there;
+  auto const one = here.subscribe(told_here.handler(), told_here.options());
+  auto const two = there.subscribe(told_there.handler(), told_there.options());
+  there.publish("there");
+  EXPECT_TRUE(told_there.become({"there"}));
+  here.publish("here");
+  EXPECT_TRUE(told_here.become({"here"}));
+  EXPECT_TRUE(told_there.become({"there"}));
+}
+
 // ---- connections that are lost ----
 
 TEST_P(TopicHistoryTest, WhatWasPublishedWhileItWasCutOffIsToldAfterwardsInOrder) {
@@ -377,6 +434,35 @@ TEST_P(TopicHistoryTest, HistoryOfAnEarlierMomentIsAGapAndNothingIsToldAgain) {
   EXPECT_TRUE(told.become(expected));
 }
 
+TEST_P(TopicHistoryTest, ForgottenMessagesAreAGapAlsoWhereTheNextNumberSeemsToFit) {
+  auto news = proxied(100);
+  auto elsewhere = topic(100);
+  Told told;
+  auto const subscription = news.subscribe(told.handler(), told.options());
+  publish(elsewhere, 0, 3);
+  auto const earlier = redis_.command("DUMP", stream).as<std::string>();
+  auto const field =
+      redis_.command("XREVRANGE", stream, "+", "-", "COUNT", "1")[0][1][0].as<std::string>();
+  auto const milliseconds_then = milliseconds_of_last();
+  EXPECT_TRUE(eventually([&] { return milliseconds() > milliseconds_then + 1; }));
+  publish(elsewhere, 3, 5);
+  EXPECT_TRUE(told.become(numbers(0, 5)));
+  // As after a failover to a replica that had three of them, and whose clock is behind.
+  ASSERT_TRUE(deafen());
+  EXPECT_TRUE(eventually([&] { return milliseconds() > milliseconds_of_last(); }));
+  redis_.command("RESTORE", stream, "0", earlier, "REPLACE");
+  for (auto const* const number : {"4", "5"}) {
+    redis_.command("XADD", stream, std::to_string(milliseconds_then + 1) + "-" + number,
+                   field.substr(0, field.find(' ') + 1) + number, "never told");
+  }
+  publish(elsewhere, 5, 6);
+  proxy_.refuse(false);
+  auto expected = numbers(0, 5);
+  expected.emplace_back("(lost)");
+  expected.emplace_back("5");
+  EXPECT_TRUE(told.become(expected));
+}
+
 // ---- what is refused, and what it costs ----
 
 TEST_P(TopicHistoryTest, KeyThatIsNoStreamIsTold) {
@@ -444,7 +530,26 @@ TEST_P(TopicHistoryTest, ReplayIsReadInPartsOfBoundedSize) {
                           subscription.emplace(news.subscribe(late.handler()));
                           EXPECT_TRUE(eventually([&] { return late.count() == 2100; }));
                         }),
-            "evalsha 4, xlen 1, xrange 212, xrevrange 3");
+            "evalsha 4, xlen 1, xrange 220, xrevrange 6");
+}
+
+TEST_P(TopicHistoryTest, LargeMessagesAreReadOneByOne) {
+  auto news = topic(100);
+  std::string const large(2U << 20U, 'x');
+  for (int i = 0; i < 11; ++i) news.publish(large);
+  news.publish("end");
+  std::atomic<int> taught = 0;
+  auto const teacher = news.subscribe([&](auto const&) { ++taught; });
+  EXPECT_TRUE(eventually([&] { return taught == 12; }));
+  std::atomic<int> told = 0;
+  std::optional<Subscription> subscription;
+  EXPECT_EQ(commands_of(redis_,
+                        [&] {
+                          subscription.emplace(
+                              news.subscribe([&](auto const&) { ++told; }, {.replay = 10}));
+                          EXPECT_TRUE(eventually([&] { return told == 10; }));
+                        }),
+            "evalsha 11, xlen 1, xrange 11, xrevrange 30");
 }
 
 INSTANTIATE_TEST_SUITE_P(Protocol, TopicHistoryTest, ::testing::Values(3, 2),

@@ -38,8 +38,8 @@ namespace tandem {
 ///
 /// Shape:   channel `<name>`, messages = `Codec<T>`. With a history also stream `{<name>}:history`,
 ///          without expiry: entries of one field, "<when the history began> <number>", whose value
-///          is the message; and channel `tandem:{<name>}:history`, "<id> <field>", a line feed, the
-///          message.
+///          is the message; and channel `tandem:{<name>}:history`, followed by `:<database>` where
+///          that is not 0, "<id> <field>", a line feed, the message.
 /// Cost:    publish 1 command in 1 round trip. subscribe 1 round trip, with a history 1 more, and 1
 ///          for each 1,000 messages or 1 MiB that are replayed; a thread for each subscription. A
 ///          client that has subscribed keeps a connection to listen.
@@ -64,12 +64,13 @@ class Topic {
   [[nodiscard]] std::string const& name() const noexcept { return bytes_.name(); }
 
   /// How many subscriptions of connections the server has told it to: one for each client that
-  /// listens, however many subscriptions that has, and one more for a pattern.
+  /// listens, however many subscriptions that has, and one more for a pattern; with a history two
+  /// for a pattern that matches `tandem:...`, too.
   std::size_t publish(T const& message) { return bytes_.publish(Codec<T>::encode(message)); }
 
   /// Returns when the server has confirmed it: what is published from then on is told. Waits for
   /// that until Options::command_timeout; not on the client's background thread, where it returns
-  /// at once.
+  /// at once, and what is published after that confirmation is told.
   [[nodiscard]] Subscription subscribe(std::function<void(T const&)> handler,
                                        SubscriptionOptions options = {}) const {
     if (!handler) detail::refuse_empty_handler();

@@ -61,6 +61,7 @@ LockAgent::LockAgent(Core& core)
     : core_{core},
       events_{core.events()},
       id_{random_id()},
+      channel_{"tandem:" + id_},
       place_{own_place()},
       suffix_{own_identity(place_, core.options().name)},
       renewals_{events_},
@@ -78,7 +79,7 @@ std::string LockAgent::fresh_token(TokenKind kind) {
 void LockAgent::start() {
   if (started_.load()) return;
   events_.start();  // first: what it throws is thrown again by the next
-  if (!started_.exchange(true)) events_.subscribe("tandem:" + id_);
+  if (!started_.exchange(true)) events_.subscribe(channel_);
 }
 
 std::shared_ptr<Site> LockAgent::site(LockKeys const& keys, Site::Bounds const& bounds) {
@@ -283,7 +284,8 @@ void LockAgent::on_disconnected() {
   assume_wanted();
 }
 
-void LockAgent::on_message(std::string_view /*channel*/, std::string_view text) {
+void LockAgent::on_message(std::string_view channel, std::string_view text) {
+  if (channel != channel_) return;
   auto const word = take_word(text);
   if (word == "wanted") return on_wanted(text);
   if (word == "check") {

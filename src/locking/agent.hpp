@@ -153,6 +153,7 @@ class LockAgent final : public EventListener {
   Core& core_;
   Events& events_;  // not the core: a callback of ours may be what drops its last handle
   std::string const id_;
+  std::string const channel_;
   std::string const place_;
   std::string const suffix_;
   std::atomic<std::uint64_t> count_{0};

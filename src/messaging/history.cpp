@@ -36,13 +36,17 @@ std::optional<std::pair<std::uint64_t, std::uint64_t>> two_numbers(std::string_v
 History::History(Client client, std::string const& topic)
     : client_{std::move(client)},
       key_{companion_key(topic, "history")},
-      channel_{"tandem:" + key_} {}
+      channel_{"tandem:" + key_} {
+  // Channels know no databases, streams do.
+  auto const database = client_.core().options().database;
+  if (database != 0) channel_ += fmt::format(":{}", database);
+}
 
 std::size_t History::publish(std::string_view topic, std::size_t most,
                              std::string_view message) const {
   auto& core = client_.core();
   std::string_view const keys[] = {key_};
-  Argument const arguments[] = {topic, most, message};
+  Argument const arguments[] = {topic, most, message, channel_};
   auto const reply = core.run(scripts::topic_publish, keys, arguments, core.deadline());
   return reply[0].as<std::size_t>();
 }
@@ -57,11 +61,6 @@ std::optional<History::Field> History::read_field(std::string_view text) noexcep
   auto const parts = two_numbers(text, ' ');
   if (!parts) return std::nullopt;
   return Field{text.substr(0, text.find(' ')), parts->second};
-}
-
-History::Id History::Place::next_id() const noexcept {
-  if (id.sequence == last_sequence) return {id.milliseconds + 1, 0};
-  return {id.milliseconds, id.sequence + 1};
 }
 
 void History::begin(std::size_t replay) {
@@ -87,26 +86,26 @@ void History::begin(std::size_t replay) {
 History::Part History::read() {
   auto& core = client_.core();
   std::string_view const keys[] = {key_};
-  auto const from = place_.next_id();
-  auto const from_text = fmt::format("{}-{}", from.milliseconds, from.sequence);
-  Argument const arguments[] = {from_text, place_.birth, most_of_a_part, bytes_of_a_part};
+  auto const after = fmt::format("{}-{}", place_.id.milliseconds, place_.id.sequence);
+  Argument const arguments[] = {after, place_.birth, most_of_a_part, bytes_of_a_part};
   Part out{core.run(scripts::topic_read, keys, arguments, core.deadline())};
   auto const& reply = out.reply;
   is_there_ = reply.size() > 0;
   if (!is_there_) return out;
 
   auto place = place_;
-  auto const last = read_id(reply[0].as<std::string_view>());
-  if (reply[2].as<bool>()) {
-    out.steps.push_back({TopicGap{TopicGap::Why::history_lost}});
+  auto const kept = reply[0].as<int>();
+  if (kept != 1) out.steps.push_back({TopicGap{TopicGap::Why::history_lost}});
+  if (kept == 0) {
     place = {};
-  } else if (last && last->is_before(place.id)) {
-    // It has forgotten what was told; what it has was told before.
-    out.steps.push_back({TopicGap{TopicGap::Why::history_lost}});
-    place.id = *last;
+  } else if (kept == 2) {
+    // It has forgotten what was told; what it has of before was told, or nobody knows.
+    place.id = read_id(reply[1].as<std::string_view>()).value_or(place.id);
     place.number.reset();
-    auto const field = read_field(reply[1].as<std::string_view>());
-    if (field) place.number = field->number;
+    if (auto const field = read_field(reply[2].as<std::string_view>())) {
+      place.birth = field->birth;
+      place.number = field->number;
+    }
   }
   out.is_last = !reply[3].as<bool>();
   for (std::size_t i = 4; i + 2 < reply.size(); i += 3) {

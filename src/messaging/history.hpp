@@ -76,7 +76,6 @@ class History {
     std::string birth{};                    // empty: nothing, and any history will do
     std::optional<std::uint64_t> number{};  // none: the next one may have any
 
-    [[nodiscard]] Id next_id() const noexcept;
     void go_on(Id to, Field const& field, std::string_view message, std::vector<Step>& steps);
   };
 

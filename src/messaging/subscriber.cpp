@@ -35,12 +35,18 @@ std::string Subscriber::in_words() const {
 void Subscriber::begin() {
   agent_.add(shared_from_this(), client_.core().deadline());
   try {
-    if (wish_.history) wish_.history->begin(wish_.options.replay);
+    // On the event thread nothing waits for the server: there its own thread does, before it reads.
+    if (wish_.history && !client_.core().events().is_own_thread()) find_place();
     start();
   } catch (...) {
     agent_.forget(*this);
     throw;
   }
+}
+
+void Subscriber::find_place() {
+  wish_.history->begin(wish_.options.replay);
+  has_place_ = true;
 }
 
 void Subscriber::start() {
@@ -177,6 +183,7 @@ void Subscriber::catch_up() {
   std::string reported;
   while (goes_on()) {
     try {
+      if (!has_place_) find_place();
       auto const part = wish_.history->read();
       tell_steps(part.steps);
       if (part.is_last) return;

@@ -59,6 +59,7 @@ class Subscriber : public std::enable_shared_from_this<Subscriber> {
   }
   /// Whether this is still the process that it began in, and it has not ended.
   [[nodiscard]] bool goes_on() const noexcept;
+  void find_place();
   void start();
   void run();
   void open(Mailbox::Letter const& letter);
@@ -77,6 +78,7 @@ class Subscriber : public std::enable_shared_from_this<Subscriber> {
   unsigned const generation_;
   Mailbox mailbox_;
   bool was_heard_ = false;
+  bool has_place_ = false;  // in the history
   std::atomic<bool> active_ = true;
   std::atomic<std::thread::id> own_id_{};
   std::mutex joining_{};  // guards:

@@ -34,16 +34,19 @@ void TopicAgent::add(std::shared_ptr<Subscriber> const& subscriber, Deadline dea
   auto const before_of_connections = refusals_;
   events_.wake();
   if (events_.is_own_thread()) return;
+  ++channel.waiting;
   changed_.wait_until(lock, deadline, [&] {
     return channel.state == State::heard || channel.refusals != before ||
            refusals_ != before_of_connections;
   });
+  --channel.waiting;
   if (channel.state == State::heard) return;
   auto const refusal = channel.refusals != before           ? channel.refusal
                        : refusals_ != before_of_connections ? refusal_
                                                             : std::nullopt;
+  strike(*subscriber);
   lock.unlock();
-  forget(*subscriber);
+  events_.wake();
   if (refusal) throw ServerError{*refusal};
   throw Unreachable{fmt::format("tandem: the subscription to {} was not confirmed in time by {}",
                                 subscriber->in_words(), options_.endpoint())};
@@ -52,21 +55,29 @@ void TopicAgent::add(std::shared_ptr<Subscriber> const& subscriber, Deadline dea
 void TopicAgent::forget(Subscriber const& subscriber) noexcept {
   {
     std::lock_guard const guard{mutex_};
-    auto& all = all_like(subscriber.is_pattern());
-    auto const found = all.find(subscriber.channel());
-    if (found == all.end()) return;
-    auto& channel = found->second;
-    std::erase_if(channel.subscribers, [&](auto const& each) { return each.get() == &subscriber; });
-    if (!channel.subscribers.empty()) return;
-    if (channel.state == State::wanted) all.erase(found);
-    ask_at_ = Deadline{};
+    strike(subscriber);
   }
   events_.wake();
 }
 
+void TopicAgent::strike(Subscriber const& subscriber) noexcept {
+  auto& all = all_like(subscriber.is_pattern());
+  auto const found = all.find(subscriber.channel());
+  if (found == all.end()) return;
+  auto& channel = found->second;
+  std::erase_if(channel.subscribers, [&](auto const& each) { return each.get() == &subscriber; });
+  if (!channel.subscribers.empty()) return;
+  if (channel.state == State::wanted) all.erase(found);
+  ask_at_ = Deadline{};
+}
+
 // -- on the event thread --------------------------------------------------------------------------
 
-void TopicAgent::on_connected() { want_all(); }
+void TopicAgent::on_connected() {
+  want_all();
+  std::lock_guard const guard{mutex_};
+  refusal_is_told_ = false;
+}
 
 void TopicAgent::on_disconnected() { want_all(); }
 
@@ -85,12 +96,17 @@ void TopicAgent::want_all() {
 /// Of the connection; a refused channel of somebody else's is no concern of these.
 void TopicAgent::on_refused(ServerError const& error) {
   if (events_.connected()) return;
+  bool report = false;
   {
     std::lock_guard const guard{mutex_};
     ++refusals_;
     refusal_ = error;
+    bool const is_missed = std::any_of(channels_.begin(), channels_.end(), is_to_be_reported) ||
+                           std::any_of(patterns_.begin(), patterns_.end(), is_to_be_reported);
+    report = is_missed && !std::exchange(refusal_is_told_, true);
   }
   changed_.notify_all();
+  if (report) options_.report(error);
 }
 
 Deadline TopicAgent::on_time(Deadline now) {
@@ -145,8 +161,7 @@ void TopicAgent::on_answer(bool is_pattern, std::string const& name, std::uint64
       ServerError const refusal{
           reply.error_text(),
           fmt::format("{} on {}", is_pattern ? "PSUBSCRIBE" : "SUBSCRIBE", printable(name))};
-      // Who waits for it is told by an exception; who was heard for before, now.
-      if (!channel.refusal && channel.was_heard && !channel.subscribers.empty()) report = refusal;
+      if (!channel.refusal && is_to_be_reported(*found)) report = refusal;
       channel.refusal = refusal;
       ++channel.refusals;
       channel.state = State::wanted;
@@ -154,7 +169,6 @@ void TopicAgent::on_answer(bool is_pattern, std::string const& name, std::uint64
       ask_at_ = std::min(ask_at_, channel.ask_at);
     } else {
       channel.state = State::heard;
-      channel.was_heard = true;
       channel.refusal.reset();
       for (auto const& each : channel.subscribers) each->on_heard();
     }
@@ -163,10 +177,13 @@ void TopicAgent::on_answer(bool is_pattern, std::string const& name, std::uint64
   if (report) options_.report(*report);
 }
 
+// What comes before the confirmation is of an earlier subscription, which has ended: there may be a
+// hole after it, of which nobody would be told.
+
 void TopicAgent::on_message(std::string_view channel, std::string_view text) {
   std::lock_guard const guard{mutex_};
   auto const found = channels_.find(channel);
-  if (found == channels_.end()) return;
+  if (found == channels_.end() || found->second.state != State::heard) return;
   for (auto const& each : found->second.subscribers) each->on_message({}, text);
 }
 
@@ -175,7 +192,7 @@ void TopicAgent::on_pattern_message(std::string_view pattern, std::string_view c
   if (channel.starts_with(own_channels)) return;
   std::lock_guard const guard{mutex_};
   auto const found = patterns_.find(pattern);
-  if (found == patterns_.end()) return;
+  if (found == patterns_.end() || found->second.state != State::heard) return;
   for (auto const& each : found->second.subscribers) each->on_message(channel, text);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -35,14 +36,18 @@ class TopicAgent final : public EventListener {
   enum class State { wanted, asked, heard };
   struct Channel {
     State state = State::wanted;
-    Deadline ask_at{};           // when wanted
-    std::uint64_t question = 0;  // when asked: by which
-    bool was_heard = false;
+    Deadline ask_at{};                                       // when wanted
+    std::uint64_t question = 0;                              // when asked: by which
     std::vector<std::shared_ptr<Subscriber>> subscribers{};  // none: to be unsubscribed
+    std::size_t waiting = 0;                                 // of these, in add()
     std::uint64_t refusals = 0;
     std::optional<ServerError> refusal{};  // the last one, until it is heard
   };
   using Channels = std::map<std::string, Channel, std::less<>>;
+  /// Who waits for it is told of a refusal by an exception; all others by Options::on_error.
+  [[nodiscard]] static bool is_to_be_reported(Channels::value_type const& each) noexcept {
+    return each.second.subscribers.size() > each.second.waiting;
+  }
 
   void on_connected() override;
   void on_refused(ServerError const& error) override;
@@ -55,6 +60,7 @@ class TopicAgent final : public EventListener {
   [[nodiscard]] Channels& all_like(bool is_pattern) noexcept {
     return is_pattern ? patterns_ : channels_;
   }
+  void strike(Subscriber const& subscriber) noexcept;
   void want_all();
   void ask(bool is_pattern, Deadline now);
   void let_go(bool is_pattern);
@@ -71,6 +77,7 @@ class TopicAgent final : public EventListener {
   std::uint64_t questions_ = 0;
   std::uint64_t refusals_ = 0;  // of connections
   std::optional<ServerError> refusal_{};
+  bool refusal_is_told_ = false;  // once, until there is a connection
 };
 
 }  // namespace tandem::detail

@@ -79,7 +79,6 @@ class Forked {
 
   [[nodiscard]] pid_t pid() const { return pid_; }
 
- private:
   /// Waits, for a moment, until all threads but this one sleep: then none is within malloc.
   static void let_other_threads_come_to_rest() {
     auto const enough = std::chrono::steady_clock::now() + std::chrono::seconds{1};
@@ -98,6 +97,7 @@ class Forked {
     }
   }
 
+ private:
   /// A child's threads are given the stacks of the parent's, by which the thread sanitizer tells
   /// threads apart: it takes them for the parent's and gives up ("dup thread with used id"). Larger
   /// ones are none that were used before.

@@ -70,7 +70,8 @@ class Subscription {
   ~Subscription();
 
   /// What waits for the handler is dropped. No call of it is under way when this returns, but where
-  /// it is called in one: it waits for that.
+  /// it is called in one: it waits for that, and for a read of the history that is under way, until
+  /// Options::command_timeout.
   void unsubscribe() noexcept;
 
   /// Not after unsubscribe(), nor when it has failed for want of room, nor in the child of a fork.
