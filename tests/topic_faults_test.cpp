@@ -249,6 +249,23 @@ TEST_P(TopicPermissionsTest, RefusedTopicLeavesTheLocksOfTheClientTheirHandOff) 
   waits.join();
 }
 
+TEST_P(TopicFaultsTest, MessageIsNoWordToTheLocksOfItsClient) {
+  auto const redis = client();
+  Lock const lock{redis, "lock", {.linger = 1h}};
+  ASSERT_TRUE(eventually([&] {  // once it is told who else wants it
+    lock.acquire().release();
+    return redis_.command("EXISTS", "lock").as<int>() == 1;
+  }));
+  auto const token = redis_.command("GET", "lock").as<std::string>();
+  Told told;
+  Topic<std::string> news{redis, "news"};
+  auto const subscription = news.subscribe(told.handler(), told.options());
+  news.publish("wanted " + token);
+  EXPECT_TRUE(told.become({"wanted " + token}));
+  lock.acquire().release();
+  EXPECT_EQ(redis_.command("GET", "lock").as<std::string>(), token) << "it lingers yet";
+}
+
 TEST_P(TopicPermissionsTest, PermissionThatIsTakenAwayIsReportedAndGivenBackIsUsed) {
   auto const redis = user("&news");
   Topic<std::string> news{redis, "news"};
