@@ -456,9 +456,12 @@ TEST_P(QueueTest, WhatFallsDueIsLookedOutForAlsoWhenWhoDidHasLeft) {
 TEST_P(QueueTest, LargeJobIsNotSentWithTheMessage) {
   redis_.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 1mb 1mb 1");
   std::string const large(4U << 20U, 'x');
-  auto first = waiting_pop(jobs_);
-  auto second = waiting_pop(jobs_);
-  jobs_.push_many(std::vector{large, large});
+  auto patient = options();
+  patient.command_timeout = long_enough;
+  Jobs own{Client{patient}, "jobs"};
+  auto first = waiting_pop(own);
+  auto second = waiting_pop(own);
+  own.push_many(std::vector{large, large});
   for (auto* const each : {&first, &second}) {
     auto const job = each->get();
     ASSERT_TRUE(job);
