@@ -1,6 +1,7 @@
 #include <chrono>
 #include <cstdint>
 #include <future>
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -74,11 +75,12 @@ class QueueTest : public ::testing::TestWithParam<int> {
 
   /// The same queue for another client, to whom what is said comes so much later than answers do.
   struct Far {
-    Far(QueueTest& test, std::chrono::milliseconds late) : proxy{test.server_} {
+    Far(QueueTest& test, std::chrono::milliseconds late, QueueOptions const& of_queue = {})
+        : proxy{test.server_} {
       auto options = Options::from_url(proxy.url());
       options.protocol = GetParam();
       options.command_timeout = long_enough;  // the event connection bears the delay
-      jobs.emplace(Client{options}, "jobs");
+      jobs.emplace(Client{options}, "jobs", of_queue);
       auto const before = test.jobs_.state().waiting;
       std::stop_source listens;
       auto first = test.waiting_pop(*jobs, listens.get_token());
@@ -97,6 +99,16 @@ class QueueTest : public ::testing::TestWithParam<int> {
         .as<std::vector<std::pair<std::string, double>>>()
         .at(0)
         .second;
+  }
+
+  /// The same, of each of them.
+  std::map<std::string, double> ends_of(std::string const& queue) {
+    std::map<std::string, double> out;
+    for (auto const& [ticket, end] :
+         redis_.command("ZRANGE", "{" + queue + "}:taken", 0, -1, "WITHSCORES")
+             .as<std::vector<std::pair<std::string, double>>>())
+      out.emplace(queue + " " + ticket, end);
+    return out;
   }
 
   testing::RedisServer server_{};
@@ -192,6 +204,20 @@ TEST_P(QueueTest, WhoWaitsIsToldTheJobByTheServerAndAsksNoMore) {
   EXPECT_THAT(commands, AllOf(HasSubstr("evalsha 1,"), ::testing::Not(HasSubstr("eval "))));
 }
 
+TEST_P(QueueTest, WhoWaitsAsksOnceForAJobOfMoreThan64KiB) {
+  jobs_.push("the scripts are known");
+  (void)drained(jobs_);
+  auto const commands_for = [&](std::size_t size) {
+    auto popped = waiting_pop(jobs_);
+    return commands_of(redis_, [&] {
+      jobs_.push(std::string(size, 'x'));
+      EXPECT_EQ(popped.get()->value().size(), size);
+    });
+  };
+  EXPECT_THAT(commands_for(65'536), HasSubstr("evalsha 1,"));
+  EXPECT_THAT(commands_for(65'537), HasSubstr("evalsha 2,"));
+}
+
 TEST_P(QueueTest, WhoWaitsForManyIsGivenAsManyAsThereAre) {
   auto popped = std::async(std::launch::async, [&] { return jobs_.pop_many(10, long_enough); });
   ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == 1; }));
@@ -238,6 +264,20 @@ TEST_P(QueueTest, JobThatIsGivenToOneWhoHasJustGivenUpIsGivenBackUnseen) {
   EXPECT_EQ(job->delivery(), 1U);
 }
 
+TEST_P(QueueTest, EndOfAClientWaitsUntilWhatIsOnItsWayToItIsGivenBack) {
+  Far far{*this, 1500ms};
+  std::stop_source stop;
+  auto popped = waiting_pop(*far.jobs, stop.get_token());
+  jobs_.push("a");  // the message is on its way for a while
+  stop.request_stop();
+  EXPECT_FALSE(popped.get());
+  far.jobs.reset();
+  auto const job = jobs_.try_pop();
+  ASSERT_TRUE(job);
+  EXPECT_EQ(job->value(), "a");
+  EXPECT_EQ(job->delivery(), 1U);
+}
+
 TEST_P(QueueTest, WhoAsksBeforeItIsToldWhatItWasGivenTakesNothingBesides) {
   Far far{*this, 2500ms};
   jobs_.push("b", {.delay = 1s});  // it asks then
@@ -256,6 +296,7 @@ TEST_P(QueueTest, WhoWaitsAndIsDeadIsPassedOver) {
   auto popped = waiting_pop(jobs_);
   redis_.command("ZADD", "{jobs}:waiters", 9e15, "dead/1/30000/5/nobody");
   jobs_.push("a");
+  ASSERT_EQ(popped.wait_for(before_it_looks_in), std::future_status::ready);
   EXPECT_EQ(popped.get()->value(), "a");
   redis_.command("ZADD", "{jobs}:waiters", 9e15, "dead/2/30000/5/nobody");
   jobs_.push("b");
@@ -263,6 +304,14 @@ TEST_P(QueueTest, WhoWaitsAndIsDeadIsPassedOver) {
   ASSERT_TRUE(job);
   EXPECT_EQ(job->value(), "b");
   EXPECT_EQ(job->delivery(), 1U);
+}
+
+TEST_P(QueueTest, WhatFallsDueIsLookedOutForAlsoWhenWhoDidIsDead) {
+  redis_.command("ZADD", "{jobs}:waiters", 0, "dead/1/30000/5/nobody");
+  auto popped = waiting_pop(jobs_);
+  jobs_.push("a", {.delay = 100ms});
+  ASSERT_EQ(popped.wait_for(before_it_looks_in), std::future_status::ready);
+  EXPECT_EQ(popped.get()->value(), "a");
 }
 
 // -- what becomes of a job ------------------------------------------------------------------------
@@ -280,6 +329,21 @@ TEST_P(QueueTest, JobThatIsNotAcknowledgedIsGivenToAnotherWhenItsVisibilityEnds)
   EXPECT_FALSE(first->ack());
   EXPECT_TRUE(second->ack());
   EXPECT_EQ(brief.depth(), 0U);
+}
+
+TEST_P(QueueTest, JobsThatWereLeftBehindTogetherComeBackInTheirOrder) {
+  Jobs brief{redis_, "jobs", {.visibility = 1ms}};
+  std::vector<std::string> all;
+  for (int i = 0; i < 12; ++i) all.push_back(std::to_string(i));
+  brief.push_many(all);
+  ASSERT_THAT(brief.pop_many(12, 0s), SizeIs(12));
+  ASSERT_TRUE(eventually([&] {  // their end has come
+    auto const time = redis_.command("TIME").as<std::vector<double>>();
+    return redis_.command("ZCOUNT", "{jobs}:taken", 0, time[0] * 1e6 + time[1]).as<int>() == 12;
+  }));
+  std::vector<std::string> again;
+  for (auto const& job : brief.pop_many(12, 0s)) again.push_back(job.value());
+  EXPECT_EQ(again, all);
 }
 
 TEST_P(QueueTest, JobWhoseVisibilityHasEndedIsItsWorkersAsLongAsNobodyElseHasIt) {
@@ -322,6 +386,72 @@ TEST_P(QueueTest, AutomaticExtensionHoldsAJobAsLongAsItLives) {
   EXPECT_EQ(again->delivery(), 2U);
 }
 
+TEST_P(QueueTest, AutomaticExtensionHoldsEachJobForItsOwnTimeInItsOwnQueue) {
+  Jobs own{redis_, "jobs", {.visibility = 900ms, .auto_extend = true}};
+  Jobs longer{redis_, "jobs", {.visibility = 3s, .auto_extend = true}};
+  Jobs other{redis_, "others", {.visibility = 900ms, .auto_extend = true}};
+  std::vector<Job<std::string>> jobs;
+  for (auto* const each : {&own, &longer, &other}) {
+    each->push("a");
+    jobs.push_back(each->try_pop().value());
+  }
+  auto const ends = [&] {
+    auto out = ends_of("jobs");
+    out.merge(ends_of("others"));
+    return out;
+  };
+  auto const before = ends();
+  ASSERT_THAT(before, SizeIs(3));
+  ASSERT_TRUE(eventually([&] {
+    auto const now = ends();
+    bool all = true;
+    for (auto const& [ticket, end] : before) {
+      EXPECT_GE(now.at(ticket), end) << "it was held for less than before";
+      all = all && now.at(ticket) > end + 2'000'000;
+    }
+    return all;
+  }));
+  for (auto const& job : jobs) EXPECT_FALSE(job.is_lost());
+}
+
+TEST_P(QueueTest, JobsThatAreDueTogetherAreExtendedByOneCommand) {
+  Jobs own{redis_, "jobs", {.visibility = 6s, .auto_extend = true}};
+  std::vector<Job<std::string>> jobs;
+  for (int i = 0; i < 20; ++i) {
+    own.push("a");
+    jobs.push_back(own.try_pop().value());
+  }
+  auto const before = ends_of("jobs").rbegin()->second;
+  ASSERT_TRUE(eventually([&] { return first_end() > before; }));
+  std::set<double> ends;
+  for (auto const& [ticket, end] : ends_of("jobs")) ends.insert(end);
+  EXPECT_THAT(ends, SizeIs(1));
+}
+
+TEST_P(QueueTest, JobThatIsSettledIsExtendedNoMore) {
+  Jobs own{redis_, "jobs", {.visibility = 600ms, .auto_extend = true}};
+  own.push_many(std::vector<std::string>{"a", "b"});
+  auto jobs = own.pop_many(2, 0s);
+  ASSERT_THAT(jobs, SizeIs(2));
+  EXPECT_TRUE(jobs[0].ack());
+  auto const before = first_end();
+  ASSERT_TRUE(eventually([&] { return first_end() > before + 600'000; }));  // of the other one
+  EXPECT_FALSE(jobs[0].is_lost());
+}
+
+TEST_P(QueueTest, JobOfWhichNothingCouldBeSaidIsExtendedAllTheSame) {
+  Jobs own{redis_, "jobs", {.visibility = 600ms, .auto_extend = true}};
+  own.push("a");
+  auto job = own.try_pop();
+  redis_.command("CONFIG", "SET", "maxmemory", 1);
+  EXPECT_EQ(code_of([&] { job->reject("no"); }), "OOM");
+  redis_.command("CONFIG", "SET", "maxmemory", 0);
+  EXPECT_FALSE(job->is_settled());
+  auto const before = first_end();
+  ASSERT_TRUE(eventually([&] { return first_end() > before + 600'000; }));
+  EXPECT_TRUE(job->ack());
+}
+
 TEST_P(QueueTest, WorkerWhoseJobIsAnothersIsToldWhereItIsExtended) {
   Jobs own{redis_, "jobs", {.visibility = 300ms, .auto_extend = true}};
   own.push("a");
@@ -344,6 +474,24 @@ TEST_P(QueueTest, JobThatIsGivenBackIsGivenOutAgainLater) {
   auto const third = jobs_.pop(long_enough);
   EXPECT_EQ(third->value(), "a");
   EXPECT_EQ(third->delivery(), 3U);
+}
+
+TEST_P(QueueTest, ExtensionThatArrivesLateDoesNotHoldAJobThatWasGivenBack) {
+  FaultProxy proxy{server_};
+  Jobs there{Client{proxy.url()}, "jobs"};
+  there.push("a");
+  auto job = there.try_pop();
+  EXPECT_TRUE(job->extend());
+  proxy.next("EVALSHA", FaultProxy::Fault::cut_and_delay);
+  EXPECT_TRUE(job->extend());  // asked again
+  EXPECT_TRUE(job->retry_after(0ms));
+  redis_.command("CONFIG", "RESETSTAT");
+  proxy.deliver_delayed();
+  ASSERT_TRUE(eventually([&] {
+    auto const stats = redis_.command("INFO", "commandstats").as<std::string>();
+    return stats.find("cmdstat_evalsha:calls=1,") != std::string::npos;
+  }));
+  EXPECT_TRUE(jobs_.try_pop());
 }
 
 TEST_P(QueueTest, WhoWaitsIsGivenAJobThatComesBack) {
@@ -441,6 +589,15 @@ TEST_P(QueueTest, JobsThatFallDueTogetherWakeAsManyAsWait) {
   for (auto& each : pops) EXPECT_TRUE(each.get());
 }
 
+TEST_P(QueueTest, JobsThatAreAlikeAreDelayedEachAndGivenOutTogether) {
+  jobs_.push_many(std::vector<std::string>(7, "a"), {.delay = 1ms});
+  ASSERT_TRUE(eventually([&] {  // they are due
+    auto const time = redis_.command("TIME").as<std::vector<double>>();
+    return redis_.command("ZCOUNT", "{jobs}:delayed", 0, time[0] * 1e6 + time[1]).as<int>() == 7;
+  }));
+  EXPECT_THAT(jobs_.pop_many(10, 0s), SizeIs(7));
+}
+
 TEST_P(QueueTest, WhatFallsDueIsLookedOutForAlsoWhenWhoDidHasLeft) {
   auto popped = waiting_pop(jobs_);
   auto later = std::async(std::launch::async, [&] { return jobs_.pop(before_it_looks_in); });
@@ -457,7 +614,7 @@ TEST_P(QueueTest, LargeJobIsNotSentWithTheMessage) {
   redis_.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 1mb 1mb 1");
   std::string const large(4U << 20U, 'x');
   auto patient = options();
-  patient.command_timeout = long_enough;
+  patient.command_timeout = long_enough;  // on a busy machine such a push takes a while
   Jobs own{Client{patient}, "jobs"};
   auto first = waiting_pop(own);
   auto second = waiting_pop(own);
@@ -519,6 +676,20 @@ TEST_P(QueueTest, PausedQueueGivesOutNothingUntilItIsResumed) {
   EXPECT_THAT(drained(jobs_), ElementsAre("b"));
 }
 
+TEST_P(QueueTest, WhoWaitsAtAPausedQueueAsksNothing) {
+  jobs_.pause();
+  jobs_.push("due", {.delay = 1ms});
+  std::stop_source stop;
+  auto popped = waiting_pop(jobs_, stop.get_token());
+  EXPECT_EQ(commands_of(redis_,
+                        [&] {
+                          for (int i = 0; i < 300; ++i) redis_.command("PING");
+                        }),
+            "");
+  stop.request_stop();
+  EXPECT_FALSE(popped.get());
+}
+
 TEST_P(QueueTest, DrainWaitsForTheLastJob) {
   EXPECT_TRUE(jobs_.drain(0s));
   jobs_.push("a");
@@ -531,16 +702,33 @@ TEST_P(QueueTest, DrainWaitsForTheLastJob) {
 }
 
 TEST_P(QueueTest, AllWhoDrainAndWhoPushAreToldThatTheLastJobIsDone) {
-  Jobs own{redis_, "jobs", {.most = 1, .wait_for_room = before_it_looks_in}};
+  Jobs own{redis_, "jobs", {.most = 1, .wait_for_room = long_enough}};
   EXPECT_TRUE(own.drain(0s));
   own.push("a");
-  auto const drain = [&] { return own.drain(before_it_looks_in); };
+  auto const drain = [&] { return own.drain(long_enough); };
   auto one = std::async(std::launch::async, drain);
   auto other = std::async(std::launch::async, drain);
   ASSERT_TRUE(eventually([&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>() == 2; }));
   own.try_pop()->ack();
-  EXPECT_TRUE(one.get());
-  EXPECT_TRUE(other.get());
+  for (auto* const each : {&one, &other}) {
+    ASSERT_EQ(each->wait_for(before_it_looks_in), std::future_status::ready);
+    EXPECT_TRUE(each->get());
+  }
+}
+
+TEST_P(QueueTest, WhoDrainsDoesNotWaitForAnotherWhoIsToldLater) {
+  EXPECT_TRUE(jobs_.drain(0s));  // it listens in a moment
+  Far far{*this, 6s};
+  jobs_.push("a");
+  auto const blocked = [&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>(); };
+  auto late = std::async(std::launch::async, [&] { return far.jobs->drain(long_enough); });
+  ASSERT_TRUE(eventually([&] { return blocked() == 1; }));
+  auto near = std::async(std::launch::async, [&] { return jobs_.drain(long_enough); });
+  ASSERT_TRUE(eventually([&] { return blocked() == 2; }));
+  jobs_.try_pop()->ack();
+  ASSERT_EQ(near.wait_for(before_it_looks_in), std::future_status::ready);
+  EXPECT_TRUE(near.get());
+  EXPECT_TRUE(late.get());
 }
 
 TEST_P(QueueTest, StateSaysWhatThereIs) {
@@ -625,12 +813,13 @@ TEST_P(QueueTest, FullQueueTakesNoMoreThanItMay) {
 }
 
 TEST_P(QueueTest, PushIntoAFullQueueWaitsForRoom) {
-  Jobs own{redis_, "jobs", {.most = 2, .wait_for_room = before_it_looks_in}};
+  Jobs own{redis_, "jobs", {.most = 2, .wait_for_room = long_enough}};
   EXPECT_TRUE(own.drain(0s));  // it listens in a moment
   own.push_many(std::vector<std::string>{"a", "b"});
   auto pushed = std::async(std::launch::async, [&] { return own.push("c"); });
   ASSERT_TRUE(eventually([&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>() == 1; }));
   own.try_pop()->ack();
+  ASSERT_EQ(pushed.wait_for(before_it_looks_in), std::future_status::ready);
   EXPECT_TRUE(pushed.get());
   auto again = std::async(std::launch::async, [&] {
     own.push_many(std::vector<std::string>{"d", "e"});
@@ -638,21 +827,98 @@ TEST_P(QueueTest, PushIntoAFullQueueWaitsForRoom) {
   ASSERT_TRUE(eventually([&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>() == 1; }));
   own.try_pop()->reject("dead letters take no room");
   own.try_pop()->ack();
+  ASSERT_EQ(again.wait_for(before_it_looks_in), std::future_status::ready);
   again.get();
   EXPECT_THAT(drained(own), ElementsAre("d", "e"));
   EXPECT_EQ(redis_.command("ZCARD", "{jobs}:blocked").as<int>(), 0);
 }
 
+TEST_P(QueueTest, RoomThatIsNotTakenByWhoIsToldOfItIsTheNextOnes) {
+  Jobs own{redis_, "jobs", {.most = 2, .wait_for_room = long_enough}};
+  EXPECT_TRUE(own.drain(0s));  // it listens in a moment
+  own.push_many(std::vector<std::string>{"a", "b"});
+  auto const blocked = [&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>(); };
+  auto first = std::async(std::launch::async, [&] { return own.push("c", {.id = "c"}); });
+  ASSERT_TRUE(eventually([&] { return blocked() == 1; }));
+  auto next = std::async(std::launch::async, [&] { return own.push("d"); });
+  ASSERT_TRUE(eventually([&] { return blocked() == 2; }));
+  jobs_.push("c", {.id = "c"});  // so that the first does not need it
+  for (int i = 0; i < 2; ++i) own.try_pop()->ack();
+  EXPECT_FALSE(first.get());
+  ASSERT_EQ(next.wait_for(before_it_looks_in), std::future_status::ready);
+  EXPECT_TRUE(next.get());
+}
+
+TEST_P(QueueTest, AsManyAreToldOfRoomAsThereIsRoomFor) {
+  QueueOptions const four{.most = 4, .wait_for_room = long_enough};
+  Jobs own{redis_, "jobs", four};
+  EXPECT_TRUE(own.drain(0s));  // it listens in a moment
+  Far far{*this, 6s, four};
+  own.push_many(std::vector<std::string>{"a", "b", "c", "d"});
+  auto const blocked = [&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>(); };
+  redis_.command("ZADD", "{jobs}:blocked", 0, "dead/1/3/0/-");  // is not counted
+  std::vector<std::future<bool>> pushes;
+  for (auto* const each : {&*far.jobs, &own, &own}) {
+    auto const before = blocked();
+    pushes.push_back(std::async(std::launch::async, [each] { return each->push("e"); }));
+    ASSERT_TRUE(eventually([&] { return blocked() == before + 1; }));
+  }
+  auto jobs = own.pop_many(2, 0s);
+  EXPECT_EQ(own.ack(jobs), 2U);
+  ASSERT_EQ(pushes[1].wait_for(before_it_looks_in), std::future_status::ready);
+  own.try_pop()->ack();  // of which who is told late is not told once more
+  ASSERT_EQ(pushes[2].wait_for(before_it_looks_in), std::future_status::ready);
+  own.try_pop()->ack();
+  for (auto& each : pushes) EXPECT_TRUE(each.get());
+}
+
+TEST_P(QueueTest, WhoWaitsForMoreRoomDoesNotKeepOthersFromLess) {
+  Jobs own{redis_, "jobs", {.most = 2, .wait_for_room = long_enough}};
+  EXPECT_TRUE(own.drain(0s));  // it listens in a moment
+  own.push_many(std::vector<std::string>{"a", "b"});
+  auto const blocked = [&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>(); };
+  auto two = std::async(std::launch::async, [&] {
+    own.push_many(std::vector<std::string>{"c", "d"});
+  });
+  ASSERT_TRUE(eventually([&] { return blocked() == 1; }));
+  auto one = std::async(std::launch::async, [&] { return own.push("e"); });
+  ASSERT_TRUE(eventually([&] { return blocked() == 2; }));
+  own.try_pop()->ack();
+  ASSERT_EQ(one.wait_for(before_it_looks_in), std::future_status::ready);
+  EXPECT_TRUE(one.get());
+  for (int i = 0; i < 2; ++i) own.try_pop()->ack();
+  two.get();
+}
+
+TEST_P(QueueTest, WhoWaitsForRoomIsLeftToOthersByWhoMayNotPublish) {
+  redis_.command("ACL", "SETUSER", "mute", "on", "nopass", "~*", "+@all", "resetchannels");
+  auto muted = options();
+  muted.user = "mute";
+  muted.password = "x";
+  Jobs there{Client{muted}, "jobs"};
+  Jobs own{redis_, "jobs", {.most = 1}};
+  EXPECT_TRUE(own.drain(0s));  // it listens in a moment
+  own.push("a");
+  auto pushed = std::async(std::launch::async, [&] { return own.push("b"); });
+  auto const blocked = [&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>(); };
+  ASSERT_TRUE(eventually([&] { return blocked() == 1; }));
+  auto job = there.try_pop();
+  EXPECT_TRUE(job->ack());
+  EXPECT_EQ(blocked(), 1);
+  EXPECT_TRUE(pushed.get());  // when it looks in
+}
+
 TEST_P(QueueTest, JobThatIsGivenUpMakesRoomToo) {
-  Jobs own{
-      redis_,
-      "jobs",
-      {.visibility = 1ms, .max_deliveries = 1, .most = 1, .wait_for_room = before_it_looks_in}};
+  Jobs own{redis_,
+           "jobs",
+           {.visibility = 1ms, .max_deliveries = 1, .most = 1, .wait_for_room = long_enough}};
   own.push("a");
   (void)own.try_pop();
   auto pushed = std::async(std::launch::async, [&] { return own.push("b", {.id = "b"}); });
   ASSERT_TRUE(eventually([&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>() == 1; }));
-  EXPECT_EQ(own.pop(long_enough)->value(), "b");  // and "a" becomes a dead letter
+  auto const job = own.pop(before_it_looks_in);  // and "a" becomes a dead letter
+  ASSERT_TRUE(job);
+  EXPECT_EQ(job->value(), "b");
   EXPECT_TRUE(pushed.get());
 }
 
@@ -674,8 +940,8 @@ TEST_P(QueueTest, BytesThatAreNoJobAreADeadLetterAndTheNextIsGiven) {
 }
 
 TEST_P(QueueTest, JobsOfOthersAreJobsAndWhatIsNoneIsADeadLetter) {
-  redis_.command("XADD", "jobs", "*", "job", "by hand");
   redis_.command("XADD", "jobs", "*", "no", "job");
+  redis_.command("XADD", "jobs", "*", "job", "by hand");
   redis_.command("XADD", "{jobs}:low", "*", "note", "x", "job", "low");
   EXPECT_THAT(drained(jobs_), ElementsAre("by hand", "low"));
   EXPECT_THAT(jobs_.dead_letters().at(0).error, HasSubstr("without a field named job"));
@@ -706,6 +972,8 @@ TEST_P(QueueTest, WhoMayNotPublishPushesAllTheSameAndWakesNobody) {
   muted.password = "x";
   Jobs there{Client{muted}, "jobs"};
   there.push("a");
+  there.push("later", {.delay = 1h});
+  EXPECT_EQ(jobs_.state().waiting, 1U);  // nobody took it for dead
   auto job = there.try_pop();
   ASSERT_TRUE(job);
   EXPECT_EQ(job->value(), "a");
@@ -744,13 +1012,25 @@ TEST_P(QueueTest, KeyThatIsNoStreamIsSaidToBeOne) {
   EXPECT_EQ(code_of([&] { (void)jobs_.state(); }), "WRONGTYPE");
   EXPECT_EQ(code_of([&] { (void)jobs_.drain(1s); }), "WRONGTYPE");
   EXPECT_EQ(redis_.command("GET", "jobs").as<std::string>(), "text");
+  redis_.command("RENAME", "jobs", "{jobs}:low");
+  EXPECT_EQ(code_of([&] { jobs_.push("a", {.priority = Priority::low}); }), "WRONGTYPE");
+  PushOptions const once{.priority = Priority::low, .id = "x"};
+  EXPECT_EQ(code_of([&] { jobs_.push("a", once); }), "WRONGTYPE");
+  redis_.command("DEL", "{jobs}:low");
+  EXPECT_TRUE(jobs_.push("a", once));  // it was not queued before
 }
 
 TEST_P(QueueTest, ServerThatIsOutOfMemoryTakesNoJobAndLosesNone) {
   for (auto const* each : {"a", "b"}) jobs_.push(each);
   auto job = jobs_.try_pop();
   jobs_.push("c", {.delay = 1ms});
+  Jobs others{redis_, "others"};
+  others.push("dead");
+  others.try_pop()->reject("no");
+  std::vector const dead{others.dead_letters().at(0).id};
   redis_.command("CONFIG", "SET", "maxmemory", 1);
+  EXPECT_EQ(code_of([&] { others.requeue(dead); }), "OOM");
+  EXPECT_THAT(others.dead_letters(), SizeIs(1));
   EXPECT_EQ(code_of([&] { jobs_.push("d"); }), "OOM");
   EXPECT_EQ(code_of([&] { jobs_.push("d", {.id = "d"}); }), "OOM");
   EXPECT_TRUE(job->extend());
@@ -783,14 +1063,28 @@ TEST_P(QueueTest, WhatIsOutOfRangeIsRefusedBeforeAnythingIsSent) {
   EXPECT_THAT(refused({.wait_for_room = -1ms}), HasSubstr("wait_for_room"));
   EXPECT_THAT(refused({.id_window = 1s}), HasSubstr("id_window in ms is 1000"));
   EXPECT_THAT(refused({.visibility = 99ms, .auto_extend = true}), HasSubstr("accepted are 100"));
+  EXPECT_THAT(refused({.visibility = 169h}), HasSubstr("1 to 604800000"));
+  EXPECT_THAT(refused({.max_deliveries = 1'000'001}), HasSubstr("1 to 1000000"));
+  EXPECT_THAT(refused({.wait_for_room = 25h}), HasSubstr("0 to 86400000"));
+  EXPECT_THAT(refused({.id_window = 367 * 24h}), HasSubstr("to 31622400000"));
+  jobs_.push("a");
+  auto job = jobs_.try_pop();
+  Jobs small{redis_, "jobs", {.most = 1}};
   auto const commands = commands_of(redis_, [&] {
     EXPECT_THROW(jobs_.push("a", {.delay = -1ms}), std::invalid_argument);
-    EXPECT_THROW(jobs_.push("a", {.priority = static_cast<Priority>(4)}), std::invalid_argument);
+    EXPECT_THROW(jobs_.push("a", {.delay = 36'501 * 24h}), std::invalid_argument);
+    EXPECT_THROW(job->retry_after(-1ms), std::invalid_argument);
+    EXPECT_THROW(job->retry_after(36'501 * 24h), std::invalid_argument);
+    EXPECT_FALSE(job->is_settled());
+    for (int const priority : {0, 4})
+      EXPECT_THROW(jobs_.push("a", {.priority = Priority{priority}}), std::invalid_argument);
     std::vector<std::string> const two(2);
     EXPECT_THROW(jobs_.push_many(two, {.id = "x"}), std::invalid_argument);
+    EXPECT_THROW(small.push_many(two), std::invalid_argument);
     EXPECT_THROW(jobs_.push_many(std::vector<std::string>(1001)), std::invalid_argument);
     EXPECT_THROW((void)jobs_.pop_many(0, 0s), std::invalid_argument);
     EXPECT_THROW((void)jobs_.pop_many(1001, 0s), std::invalid_argument);
+    EXPECT_THROW(jobs_.requeue(std::vector<std::string>(1001)), std::invalid_argument);
     jobs_.push_many({});
   });
   EXPECT_EQ(commands, "");
