@@ -271,7 +271,8 @@ TEST_P(QueueTest, EndOfAClientWaitsUntilWhatIsOnItsWayToItIsGivenBack) {
   jobs_.push("a");  // the message is on its way for a while
   stop.request_stop();
   EXPECT_FALSE(popped.get());
-  far.jobs.reset();
+  auto end = std::async(std::launch::async, [&] { far.jobs.reset(); });
+  ASSERT_EQ(end.wait_for(long_enough / 2), std::future_status::ready) << "it waits for no more";
   auto const job = jobs_.try_pop();
   ASSERT_TRUE(job);
   EXPECT_EQ(job->value(), "a");
@@ -283,10 +284,12 @@ TEST_P(QueueTest, WhoAsksBeforeItIsToldWhatItWasGivenTakesNothingBesides) {
   jobs_.push("b", {.delay = 1s});  // it asks then
   auto popped = waiting_pop(*far.jobs);
   jobs_.push("a");  // it is told of this one later
-  auto const b = popped.get();
+  auto b = popped.get();
   ASSERT_TRUE(b);
   if (b->value() == "a") GTEST_SKIP() << "the machine was slow";
-  auto const a = jobs_.pop(long_enough);
+  b.reset();
+  far.jobs.reset();  // its client ends, and waits for what is on its way
+  auto const a = jobs_.try_pop();
   ASSERT_TRUE(a);
   EXPECT_EQ(a->value(), "a");
   EXPECT_EQ(a->delivery(), 1U);
@@ -321,7 +324,7 @@ TEST_P(QueueTest, JobThatIsNotAcknowledgedIsGivenToAnotherWhenItsVisibilityEnds)
   brief.push("a");
   auto first = brief.try_pop();
   ASSERT_TRUE(first);
-  auto second = brief.pop(before_it_looks_in);
+  auto second = jobs_.pop(before_it_looks_in);
   ASSERT_TRUE(second);
   EXPECT_EQ(second->value(), "a");
   EXPECT_EQ(second->id(), first->id());
@@ -357,6 +360,20 @@ TEST_P(QueueTest, JobWhoseVisibilityHasEndedIsItsWorkersAsLongAsNobodyElseHasIt)
   }));
   EXPECT_TRUE(job->ack());
   EXPECT_FALSE(brief.try_pop());
+}
+
+TEST_P(QueueTest, JobThatIsAnothersIsNotGivenBackOrRejected) {
+  Jobs brief{redis_, "jobs", {.visibility = 1ms}};
+  brief.push("a");
+  auto first = brief.pop(long_enough);
+  auto second = brief.pop(long_enough);
+  auto third = jobs_.pop(long_enough);
+  ASSERT_TRUE(third);
+  EXPECT_FALSE(first->retry_after(0ms));
+  EXPECT_FALSE(second->reject("no"));
+  EXPECT_FALSE(jobs_.try_pop());
+  EXPECT_EQ(jobs_.state().dead_letters, 0U);
+  EXPECT_TRUE(third->ack());
 }
 
 TEST_P(QueueTest, JobThatIsExtendedStaysItsWorkers) {
@@ -497,15 +514,23 @@ TEST_P(QueueTest, ExtensionThatArrivesLateDoesNotHoldAJobThatWasGivenBack) {
 TEST_P(QueueTest, WhoWaitsIsGivenAJobThatComesBack) {
   jobs_.push("a");
   auto job = jobs_.try_pop();
+  job->retry_after(0ms);  // the scripts are known
+  job = jobs_.try_pop();
   auto at_once = waiting_pop(jobs_);
-  job->retry_after(0ms);
-  auto again = at_once.get();
+  std::optional<Job<std::string>> again;
+  EXPECT_THAT(commands_of(redis_,
+                          [&] {
+                            job->retry_after(0ms);
+                            again = at_once.get();
+                          }),
+              HasSubstr("evalsha 1,"));
   ASSERT_TRUE(again);
   auto later = waiting_pop(jobs_);
   again->retry_after(100ms);
+  ASSERT_EQ(later.wait_for(before_it_looks_in), std::future_status::ready);
   auto const third = later.get();
   ASSERT_TRUE(third);
-  EXPECT_EQ(third->delivery(), 3U);
+  EXPECT_EQ(third->delivery(), 4U);
 }
 
 TEST_P(QueueTest, JobBecomesADeadLetterAfterItsLastDelivery) {
@@ -563,6 +588,20 @@ TEST_P(QueueTest, RejectedJobIsADeadLetterAtOnceAndCanBeRequeuedOrPurged) {
   EXPECT_EQ(job->pushed_at(), dead[1].pushed_at);
 }
 
+TEST_P(QueueTest, RequeuedJobIsWhatItWasAndIsGivenToWhoWaits) {
+  jobs_.push("a", {.priority = Priority::low});
+  jobs_.try_pop()->reject("no");
+  EXPECT_EQ(jobs_.requeue(std::vector{jobs_.dead_letters().at(0).id}), 1U);
+  jobs_.push("b");
+  EXPECT_THAT(drained(jobs_), ElementsAre("b", "a"));  // of low priority still
+  jobs_.push("c", {.id = "order-43"});
+  jobs_.try_pop()->reject("no");
+  auto popped = waiting_pop(jobs_);
+  EXPECT_EQ(jobs_.requeue(std::vector{jobs_.dead_letters().at(0).id}), 1U);
+  ASSERT_EQ(popped.wait_for(before_it_looks_in), std::future_status::ready);
+  EXPECT_EQ(popped.get()->id(), "order-43");
+}
+
 // -- when it is given out -------------------------------------------------------------------------
 
 TEST_P(QueueTest, DelayedJobIsThereWhenItsTimeHasComeAndWakesWhoWaits) {
@@ -610,6 +649,17 @@ TEST_P(QueueTest, WhatFallsDueIsLookedOutForAlsoWhenWhoDidHasLeft) {
   EXPECT_EQ(b->value(), "b");
 }
 
+TEST_P(QueueTest, WhatFallsDueIsLookedOutForAlsoWhenWhoDidGivesUp) {
+  std::stop_source stop;
+  auto first = waiting_pop(jobs_, stop.get_token());
+  auto next = waiting_pop(jobs_);
+  jobs_.push("a", {.delay = 1s});  // the first one is told
+  stop.request_stop();
+  EXPECT_FALSE(first.get());
+  ASSERT_EQ(next.wait_for(before_it_looks_in), std::future_status::ready);
+  EXPECT_TRUE(next.get());
+}
+
 TEST_P(QueueTest, LargeJobIsNotSentWithTheMessage) {
   redis_.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 1mb 1mb 1");
   std::string const large(4U << 20U, 'x');
@@ -624,6 +674,16 @@ TEST_P(QueueTest, LargeJobIsNotSentWithTheMessage) {
     ASSERT_TRUE(job);
     EXPECT_EQ(job->value(), large);
     EXPECT_EQ(job->delivery(), 1U);
+  }
+}
+
+TEST_P(QueueTest, LargeJobsAreTakenByAllWhoWait) {
+  std::vector<std::future<std::optional<Job<std::string>>>> pops;
+  for (int i = 0; i < 3; ++i) pops.push_back(waiting_pop(jobs_));
+  jobs_.push_many(std::vector<std::string>(3, std::string(100'000, 'x')));
+  for (auto& each : pops) {
+    ASSERT_EQ(each.wait_for(before_it_looks_in), std::future_status::ready);
+    EXPECT_TRUE(each.get());
   }
 }
 
@@ -679,15 +739,27 @@ TEST_P(QueueTest, PausedQueueGivesOutNothingUntilItIsResumed) {
 TEST_P(QueueTest, WhoWaitsAtAPausedQueueAsksNothing) {
   jobs_.pause();
   jobs_.push("due", {.delay = 1ms});
-  std::stop_source stop;
-  auto popped = waiting_pop(jobs_, stop.get_token());
+  auto popped = waiting_pop(jobs_);
   EXPECT_EQ(commands_of(redis_,
                         [&] {
                           for (int i = 0; i < 300; ++i) redis_.command("PING");
                         }),
             "");
-  stop.request_stop();
-  EXPECT_FALSE(popped.get());
+  EXPECT_THAT(commands_of(redis_,
+                          [&] {
+                            jobs_.resume();
+                            EXPECT_TRUE(popped.get());
+                          }),
+              HasSubstr("evalsha 1,"));
+}
+
+TEST_P(QueueTest, WhatFallsDueIsLookedOutForAgainWhenThePauseIsOver) {
+  jobs_.push("a", {.delay = 1s});
+  jobs_.pause();
+  auto popped = waiting_pop(jobs_);
+  jobs_.resume();
+  ASSERT_EQ(popped.wait_for(before_it_looks_in), std::future_status::ready);
+  EXPECT_TRUE(popped.get());
 }
 
 TEST_P(QueueTest, DrainWaitsForTheLastJob) {
@@ -749,6 +821,11 @@ TEST_P(QueueTest, StateSaysWhatThereIs) {
   ASSERT_TRUE(state.age_of_oldest);
   EXPECT_LT(*state.age_of_oldest, 1min);
   EXPECT_TRUE(eventually([&] { return jobs_.state().age_of_oldest > *state.age_of_oldest; }));
+  first->ack();
+  (void)drained(jobs_);
+  EXPECT_FALSE(jobs_.state().age_of_oldest);
+  jobs_.push("a", {.priority = Priority::low});
+  EXPECT_TRUE(jobs_.state().age_of_oldest);
 }
 
 // -- what may be pushed ---------------------------------------------------------------------------
@@ -912,6 +989,7 @@ TEST_P(QueueTest, JobThatIsGivenUpMakesRoomToo) {
   Jobs own{redis_,
            "jobs",
            {.visibility = 1ms, .max_deliveries = 1, .most = 1, .wait_for_room = long_enough}};
+  EXPECT_TRUE(own.drain(0s));  // it listens in a moment
   own.push("a");
   (void)own.try_pop();
   auto pushed = std::async(std::launch::async, [&] { return own.push("b", {.id = "b"}); });
