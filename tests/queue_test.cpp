@@ -178,6 +178,13 @@ TEST_P(QueueTest, JobTakesThreeCommandsAndManyTakeThree) {
   std::optional<Job<std::string>> job;
   EXPECT_THAT(commands_of(redis_, [&] { job = jobs_.try_pop(); }), HasSubstr("evalsha 1,"));
   EXPECT_THAT(commands_of(redis_, [&] { job->ack(); }), HasSubstr("evalsha 1,"));
+  auto const said_already = commands_of(redis_, [&] {
+    EXPECT_FALSE(job->ack());
+    EXPECT_FALSE(job->reject("no"));
+    EXPECT_FALSE(job->retry_after(0ms));
+    EXPECT_FALSE(job->extend());
+  });
+  EXPECT_EQ(said_already, "");
 
   std::vector<std::string> const many(1000, "a job");
   EXPECT_THAT(commands_of(redis_, [&] { jobs_.push_many(many); }), HasSubstr("evalsha 1,"));
@@ -187,6 +194,7 @@ TEST_P(QueueTest, JobTakesThreeCommandsAndManyTakeThree) {
   ASSERT_THAT(given, SizeIs(1000));
   EXPECT_THAT(commands_of(redis_, [&] { EXPECT_EQ(jobs_.ack(given), 1000U); }),
               HasSubstr("evalsha 1,"));
+  EXPECT_EQ(jobs_.ack(given), 0U);  // said already
   EXPECT_EQ(jobs_.depth(), 0U);
 }
 
@@ -223,6 +231,20 @@ TEST_P(QueueTest, WhoWaitsForManyIsGivenAsManyAsThereAre) {
   ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == 1; }));
   jobs_.push_many(std::vector<std::string>(7, "a"));
   EXPECT_THAT(popped.get(), SizeIs(7));
+}
+
+TEST_P(QueueTest, WhoWaitsForManyKeepsTheOneItWasToldWhereTheServerDoesNotSayMore) {
+  FaultProxy proxy{server_};
+  Jobs there{Client{proxy.url()}, "jobs"};
+  auto first = waiting_pop(there);
+  jobs_.push("it listens");
+  EXPECT_TRUE(first.get()->ack());
+  auto popped = std::async(std::launch::async, [&] { return there.pop_many(10, long_enough); });
+  ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == 1; }));
+  proxy.next("EVALSHA", FaultProxy::Fault::cut_before_request);
+  jobs_.push("a");
+  EXPECT_THAT(popped.get(), SizeIs(1));
+  EXPECT_EQ(proxy.met(), 1);
 }
 
 TEST_P(QueueTest, EachOfThoseWhoWaitIsGivenOneOfManyJobs) {
@@ -374,6 +396,16 @@ TEST_P(QueueTest, JobThatIsAnothersIsNotGivenBackOrRejected) {
   EXPECT_FALSE(jobs_.try_pop());
   EXPECT_EQ(jobs_.state().dead_letters, 0U);
   EXPECT_TRUE(third->ack());
+}
+
+TEST_P(QueueTest, OfManyThatAreAcknowledgedThoseThatAreAnothersAreNotCounted) {
+  Jobs brief{redis_, "jobs", {.visibility = 1ms}};
+  std::vector<Job<std::string>> jobs;
+  brief.push("a");
+  jobs.push_back(brief.pop(long_enough).value());
+  jobs.push_back(jobs_.pop(long_enough).value());  // the same
+  EXPECT_EQ(jobs_.ack(jobs), 1U);
+  EXPECT_TRUE(jobs[0].is_settled());
 }
 
 TEST_P(QueueTest, JobThatIsExtendedStaysItsWorkers) {
