@@ -57,10 +57,8 @@ class QueueFaultsTest : public support::QueueScene {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Resp2, QueueFaultsTest, ::testing::Values(2),
-                         [](auto const&) { return std::string{"Resp2"}; });
-INSTANTIATE_TEST_SUITE_P(Resp3, QueueFaultsTest, ::testing::Values(3),
-                         [](auto const&) { return std::string{"Resp3"}; });
+INSTANTIATE_TEST_SUITE_P(Protocol, QueueFaultsTest, ::testing::Values(3, 2),
+                         support::protocol_name);
 
 // -- answers that are lost ------------------------------------------------------------------------
 
@@ -443,8 +441,7 @@ TEST_P(QueueFaultsTest, ThousandWaitersAreGivenOneJobEach) {
 
 class LargeJobTest : public support::QueueScene {};
 
-INSTANTIATE_TEST_SUITE_P(Resp3, LargeJobTest, ::testing::Values(3),
-                         [](auto const&) { return std::string{"Resp3"}; });
+INSTANTIATE_TEST_SUITE_P(Protocol, LargeJobTest, ::testing::Values(3), support::protocol_name);
 
 TEST_P(LargeJobTest, JobMayHave64MiB) {
   std::string const large(64U << 20U, 'x');

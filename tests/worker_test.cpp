@@ -107,6 +107,31 @@ TEST_F(WorkerTest, JobWhoseHandlerThrowsIsTriedAgainAndIsADeadLetterInTheEnd) {
   EXPECT_EQ(dead[0].error, "disk full");
 }
 
+TEST_F(WorkerTest, PauseGrowsWithTheDeliveriesOfTheJob) {
+  Worker<int> own{jobs_,
+                  1,
+                  [](Job<int>&) { throw std::runtime_error{"disk full"}; },
+                  {.shortest_pause = 1h, .longest_pause = 3h}};
+  push(1);
+  auto running = run(own);
+  auto const taken = [&] {  // the ticket, and when it is given to another
+    return redis_.command("ZRANGE", "{jobs}:taken", 0, 0, "WITHSCORES")
+        .as<std::vector<std::pair<std::string, double>>>()
+        .at(0);
+  };
+  auto const minutes_left = [&] {
+    auto const now = redis_.command("TIME").as<std::vector<double>>();
+    return (taken().second / 1e6 - now[0]) / 60;
+  };
+  ASSERT_TRUE(eventually([&] { return own.progress().retried == 1; }));
+  EXPECT_LE(minutes_left(), 61);
+  redis_.command("ZADD", "{jobs}:taken", 0, taken().first);  // it is over
+  ASSERT_TRUE(eventually([&] { return own.progress().retried == 2; }));
+  EXPECT_GE(minutes_left(), 59);  // a random half is left out of two hours
+  stop_.request_stop();
+  running.get();
+}
+
 TEST_F(WorkerTest, WhatTheHandlerSaidOfItsJobStands) {
   auto const own = worker(1, [&](Job<int>& job) {
     if (job.value() == 0) job.reject("no such order");
@@ -181,6 +206,22 @@ TEST_F(WorkerTest, JobThatWasAnothersBeforeItWasDoneIsCountedAsLost) {
   stop_.request_stop();
   running.get();
   EXPECT_EQ(own.progress().lost, 1U);
+}
+
+TEST_F(WorkerTest, JobThatWasAnothersBeforeItsHandlerThrewIsCountedAsLost) {
+  Queue<int> brief{redis_, "brief", {.visibility = 1ms}};
+  std::atomic<bool> others = false;
+  Worker<int> own{brief, 1, [&](Job<int>&) {
+                    if (others.exchange(true)) return;
+                    EXPECT_TRUE(brief.pop(20s));  // another is given it meanwhile
+                    throw std::runtime_error{"too late"};
+                  }};
+  brief.push(1);
+  auto running = run(own);
+  EXPECT_TRUE(eventually([&] { return own.progress().lost == 1; }));
+  stop_.request_stop();
+  running.get();
+  EXPECT_EQ(own.progress().retried, 0U);
 }
 
 TEST_F(WorkerTest, WhatIsOutOfRangeIsRefused) {

@@ -187,16 +187,11 @@ bool QueueAgent::give_back(Unwanted const& job) {
   Argument const arguments[] = {job.ticket, 0, -1, ""};
   CommandBuffer command;
   add_script(command, scripts::queue_give_back, false, job.keys->all, arguments);
-  bool const sent = events_.send(command, [this](ReplyView const*) {
+  return events_.send(command, [this](ReplyView const*) {
     std::lock_guard const guard{mutex_};
     --giving_back_;
     settled_.notify_all();
   });
-  if (sent) {
-    std::lock_guard const guard{mutex_};
-    ++giving_back_;
-  }
-  return sent;
 }
 
 Deadline QueueAgent::on_time(Deadline now) {
@@ -205,6 +200,7 @@ Deadline QueueAgent::on_time(Deadline now) {
   {
     std::lock_guard const guard{mutex_};
     unwanted.swap(unwanted_);
+    giving_back_ += unwanted.size();  // at once: before_end() looks at any moment
     for (auto& [number, gone] : gone_) {
       if (!std::exchange(gone.is_said, true)) unsaid.emplace_back(number, gone);
     }
@@ -217,6 +213,7 @@ Deadline QueueAgent::on_time(Deadline now) {
   for (auto& job : unwanted) {
     if (give_back(job)) continue;
     std::lock_guard const guard{mutex_};
+    --giving_back_;
     unwanted_.push_back(std::move(job));
   }
   return leases_.serve(now);

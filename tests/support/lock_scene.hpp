@@ -19,6 +19,7 @@
 #include <tandem/testing/redis_server.hpp>
 
 #include "support/patience.hpp"
+#include "support/protocol_name.hpp"
 #include "support/reports.hpp"
 
 namespace tandem::support {
@@ -160,9 +161,5 @@ class LockSceneTest : public ::testing::TestWithParam<int> {
  protected:
   LockScene scene_{GetParam()};
 };
-
-inline std::string protocol_name(::testing::TestParamInfo<int> const& parameter) {
-  return "Resp" + std::to_string(parameter.param);
-}
 
 }  // namespace tandem::support

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <future>
+#include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -16,6 +16,7 @@
 
 #include "support/fault_proxy.hpp"
 #include "support/patience.hpp"
+#include "support/protocol_name.hpp"
 #include "support/reports.hpp"
 
 namespace tandem::support {
@@ -51,10 +52,10 @@ class QueueScene : public ::testing::TestWithParam<int> {
 
   /// A pop on a thread of its own, which has begun to wait when this returns.
   std::future<std::optional<Job<std::string>>> waiting_pop(Jobs jobs, std::stop_token stop = {}) {
-    auto const before = jobs_.state().waiting;
+    auto const before = jobs.state().waiting;
     auto out = std::async(std::launch::async,
                           [jobs, stop]() mutable { return jobs.pop(long_enough, stop); });
-    EXPECT_TRUE(eventually([&] { return jobs_.state().waiting == before + 1; }));
+    EXPECT_TRUE(eventually([&] { return jobs.state().waiting == before + 1; }));
     return out;
   }
 
@@ -76,6 +77,23 @@ class QueueScene : public ::testing::TestWithParam<int> {
     FaultProxy proxy;
     std::optional<Jobs> jobs{};
   };
+
+  /// When each of the jobs that are taken is given to another, in microseconds, by queue and ticket.
+  std::map<std::string, double> ends_of(std::string const& queue) {
+    std::map<std::string, double> out;
+    for (auto const& [ticket, end] :
+         redis_.command("ZRANGE", "{" + queue + "}:taken", 0, -1, "WITHSCORES")
+             .as<std::vector<std::pair<std::string, double>>>())
+      out.emplace(queue + " " + ticket, end);
+    return out;
+  }
+  /// The same, of the first.
+  double first_end() {
+    return redis_.command("ZRANGE", "{jobs}:taken", 0, 0, "WITHSCORES")
+        .as<std::vector<std::pair<std::string, double>>>()
+        .at(0)
+        .second;
+  }
 
   testing::RedisServer server_{};
   Reports reports_{};
