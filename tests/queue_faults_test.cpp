@@ -129,6 +129,60 @@ TEST_P(QueueFaultsTest, WhatIsSaidOfAJobIsAskedAgainOrInDoubtAndTheJobIsNotLost)
   EXPECT_EQ(jobs_.state().dead_letters, std::size(all_cuts));
 }
 
+TEST_P(QueueFaultsTest, WhoGivesUpIsForgottenAlsoWhenTheConnectionBreaksAsThatIsSaid) {
+  FaultProxy proxy{server_};
+  auto there = beyond(proxy);
+  for (auto const fault :
+       {FaultProxy::Fault::cut_before_request, FaultProxy::Fault::cut_in_request}) {
+    std::stop_source stop;
+    auto popped = waiting_pop(there, stop.get_token());
+    proxy.next("EVAL", fault);
+    stop.request_stop();
+    EXPECT_FALSE(popped.get());
+    EXPECT_TRUE(eventually([&] { return jobs_.state().waiting == 0; }));
+  }
+  EXPECT_EQ(proxy.met(), 2);
+}
+
+TEST_P(QueueFaultsTest, JobIsExtendedWhenItsServerIsThereAgain) {
+  FaultProxy proxy{server_};
+  auto there = beyond(proxy, {.visibility = 900ms, .auto_extend = true});
+  there.push("a");
+  auto job = there.try_pop();
+  auto const before = first_end();
+  ASSERT_TRUE(eventually([&] { return first_end() > before; }));  // there is a connection
+  proxy.refuse(true);
+  redis_.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+  auto const end = first_end();
+  ASSERT_TRUE(eventually([&] {
+    auto const time = redis_.command("TIME").as<std::vector<double>>();
+    return time[0] * 1e6 + time[1] > end;
+  }));
+  proxy.refuse(false);
+  EXPECT_TRUE(eventually([&] { return first_end() > end; }));
+  EXPECT_TRUE(job->ack());
+}
+
+TEST_P(QueueFaultsTest, EndOfAClientIsNotHeldUpByWhatCannotBeSaid) {
+  auto patient = options();
+  patient.command_timeout = long_enough;
+  for (bool const is_there : {true, false}) {
+    std::optional<Jobs> own{Jobs{Client{patient}, "jobs"}};
+    std::stop_source stop;
+    auto popped = waiting_pop(*own, stop.get_token());
+    if (is_there) {
+      redis_.command("REPLICAOF", "127.0.0.1", "1");
+    } else {
+      server_.kill();
+    }
+    stop.request_stop();
+    EXPECT_FALSE(popped.get());
+    auto end = std::async(std::launch::async, [&] { own.reset(); });
+    EXPECT_EQ(end.wait_for(long_enough / 2), std::future_status::ready);
+    if (is_there) redis_.command("REPLICAOF", "NO", "ONE");
+  }
+}
+
 TEST_P(QueueFaultsTest, WhatIsToldByteByByteIsUnderstood) {
   FaultProxy proxy{server_};
   auto there = beyond(proxy);

@@ -203,6 +203,20 @@ TEST_P(QueueHoldingTest, WorkerWhoseJobIsAnothersIsToldWhereItIsExtended) {
   EXPECT_TRUE(eventually([&] { return job->is_lost(); }));
 }
 
+TEST_P(QueueHoldingTest, JobThatIsAnothersIsExtendedNoMore) {
+  Jobs own{redis_, "jobs", {.visibility = 300ms, .auto_extend = true}};
+  own.push_many(std::vector<std::string>{"a", "b"});
+  auto a = own.try_pop();
+  auto const taken = redis_.command("ZRANGE", "{jobs}:taken", 0, 0).as<std::vector<std::string>>();
+  redis_.command("DEL", "{jobs}:taken");
+  ASSERT_TRUE(eventually([&] { return a->is_lost(); }));
+  auto b = own.try_pop();
+  redis_.command("ZADD", "{jobs}:taken", 9e15, taken.at(0));
+  auto const before = first_end();
+  ASSERT_TRUE(eventually([&] { return first_end() > before + 300'000; }));
+  EXPECT_EQ(ends_of("jobs").at("jobs " + taken[0]), 9e15);
+}
+
 TEST_P(QueueHoldingTest, JobThatIsGivenBackIsGivenOutAgainLater) {
   jobs_.push("a");
   jobs_.push("b");

@@ -3,6 +3,7 @@
 #include <future>
 #include <optional>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -140,6 +141,38 @@ TEST_P(QueueTest, DrainWaitsForTheLastJob) {
   EXPECT_TRUE(drained.get());
 }
 
+TEST_P(QueueTest, DrainThatIsStoppedReturns) {
+  jobs_.push("a");
+  std::stop_source stop;
+  auto drained =
+      std::async(std::launch::async, [&] { return jobs_.drain(long_enough, stop.get_token()); });
+  auto const blocked = [&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>(); };
+  ASSERT_TRUE(eventually([&] { return blocked() == 1; }));
+  stop.request_stop();
+  ASSERT_EQ(drained.wait_for(long_enough / 2), std::future_status::ready);
+  EXPECT_FALSE(drained.get());
+  EXPECT_TRUE(eventually([&] { return blocked() == 0; }));
+}
+
+TEST_P(QueueTest, WhoDrainsGoesOnWaitingWhenItIsToldTooEarly) {
+  EXPECT_TRUE(jobs_.drain(0s));  // it listens in a moment
+  ASSERT_TRUE(
+      eventually([&] { return redis_.command("PUBSUB", "CHANNELS", "tandem:*").size() == 1; }));
+  auto const channel = redis_.command("PUBSUB", "CHANNELS", "tandem:*")[0].as<std::string>();
+  jobs_.push("a");
+  auto job = jobs_.try_pop();
+  auto drained = std::async(std::launch::async, [&] { return jobs_.drain(long_enough); });
+  ASSERT_TRUE(eventually([&] { return redis_.command("ZCARD", "{jobs}:blocked").as<int>() == 1; }));
+  redis_.command("CONFIG", "RESETSTAT");
+  redis_.command("PUBLISH", channel, "ask 2");
+  ASSERT_TRUE(eventually([&] {  // it has asked
+    auto const stats = redis_.command("INFO", "commandstats").as<std::string>();
+    return stats.find("cmdstat_evalsha:calls=1,") != std::string::npos;
+  }));
+  job->ack();
+  EXPECT_TRUE(drained.get());
+}
+
 TEST_P(QueueTest, AllWhoDrainAndWhoPushAreToldThatTheLastJobIsDone) {
   Jobs own{redis_, "jobs", {.most = 1, .wait_for_room = long_enough}};
   EXPECT_TRUE(own.drain(0s));
@@ -212,6 +245,10 @@ TEST_P(QueueTest, WhatIsOutOfRangeIsRefusedBeforeAnythingIsSent) {
   EXPECT_THAT(refused({.id_window = 367 * 24h}), HasSubstr("to 31622400000"));
   jobs_.push("a");
   auto job = jobs_.try_pop();
+  jobs_.push_many(std::vector<std::string>(1000));
+  jobs_.push("one more");
+  auto many = jobs_.pop_many(1000, 0s);
+  many.push_back(jobs_.try_pop().value());
   Jobs small{redis_, "jobs", {.most = 1}};
   auto const commands = commands_of(redis_, [&] {
     EXPECT_THROW(jobs_.push("a", {.delay = -1ms}), std::invalid_argument);
@@ -228,6 +265,8 @@ TEST_P(QueueTest, WhatIsOutOfRangeIsRefusedBeforeAnythingIsSent) {
     EXPECT_THROW((void)jobs_.pop_many(0, 0s), std::invalid_argument);
     EXPECT_THROW((void)jobs_.pop_many(1001, 0s), std::invalid_argument);
     EXPECT_THROW(jobs_.requeue(std::vector<std::string>(1001)), std::invalid_argument);
+    EXPECT_THROW(jobs_.ack(many), std::invalid_argument);
+    EXPECT_FALSE(many[0].is_settled());
     jobs_.push_many({});
   });
   EXPECT_EQ(commands, "");

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -24,9 +25,29 @@
 namespace tandem {
 namespace {
 
+/// Text, some of which is read with an exception that is no CodecError.
+struct Odd {
+  std::string text;
+};
+
+}  // namespace
+
+template <>
+struct Codec<Odd> {
+  static std::string encode(Odd const& value) { return value.text; }
+  static Odd decode(std::string_view bytes) {
+    if (bytes == "of the library") throw std::runtime_error{"odd"};
+    if (bytes == "of nobody") throw 7;
+    return {std::string{bytes}};
+  }
+};
+
+namespace {
+
 using namespace std::chrono_literals;
 using support::eventually;
 using support::text_of;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -43,7 +64,8 @@ class WorkerTest : public ::testing::Test {
     return std::make_unique<Worker<int>>(jobs_, threads, std::move(handler),
                                          WorkOptions{.shortest_pause = 1ms, .longest_pause = 20ms});
   }
-  std::future<void> run(Worker<int>& worker) {
+  template <class T>
+  std::future<void> run(Worker<T>& worker) {
     return std::async(std::launch::async, [&worker, this] { worker.run(stop_.get_token()); });
   }
   void push(int count) {
@@ -193,6 +215,17 @@ TEST_F(WorkerTest, WorkerOutlivesItsServersRestart) {
   running.get();
 }
 
+TEST_F(WorkerTest, WhateverIsThrownBeforeTheHandlerIsReportedAndTheThreadGoesOn) {
+  Queue<Odd> odd{redis_, "odd"};
+  for (auto const* each : {"of the library", "of nobody", "of the user"}) odd.push({each});
+  Worker<Odd> own{odd, 1, [](Job<Odd>&) {}};
+  auto running = run(own);
+  EXPECT_TRUE(eventually([&] { return own.progress().done == 1; }));
+  stop_.request_stop();
+  running.get();
+  EXPECT_THAT(reports_.texts(), ElementsAre(HasSubstr("odd\": odd"), HasSubstr("unknown type")));
+}
+
 TEST_F(WorkerTest, JobThatWasAnothersBeforeItWasDoneIsCountedAsLost) {
   Queue<int> brief{redis_, "brief", {.visibility = 1ms}};
   std::atomic<bool> others = false;
@@ -231,7 +264,9 @@ TEST_F(WorkerTest, WhatIsOutOfRangeIsRefused) {
     });
   };
   EXPECT_THAT(refused(0, {}), HasSubstr("0 threads; accepted are 1 to"));
+  EXPECT_THAT(refused(10'001, {}), HasSubstr("10001 threads; accepted are 1 to 10000"));
   EXPECT_THAT(refused(1, {.shortest_pause = 0ms}), HasSubstr("pauses are 0"));
+  EXPECT_THAT(refused(1, {.longest_pause = 169h}), HasSubstr("accepted are 1 to 604800000"));
   EXPECT_THAT(refused(1, {.shortest_pause = 2s, .longest_pause = 1s}), HasSubstr("2000 and 1000"));
 }
 
