@@ -454,6 +454,11 @@ TEST_P(QueueFaultsTest, WhoMayNotListenIsToldSoAndMayLookAllTheSame) {
   own.push("a");
   EXPECT_THAT(drained(own), ElementsAre("a"));
   EXPECT_EQ(jobs_.state().waiting, 0U);
+  redis_.command("ACL", "SETUSER", "deaf", "+subscribe", "&*");
+  EXPECT_TRUE(eventually([&] { return code_of([&] { (void)own.pop(1ms); }) == "none"; }));
+  auto popped = waiting_pop(own);
+  jobs_.push("b");
+  EXPECT_EQ(popped.get()->value(), "b");
 }
 
 TEST_P(QueueFaultsTest, StrangersWordsAtTheChannelOfWhoWaitsDoNoHarm) {

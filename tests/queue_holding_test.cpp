@@ -159,11 +159,9 @@ TEST_P(QueueHoldingTest, AutomaticExtensionHoldsEachJobForItsOwnTimeInItsOwnQueu
 
 TEST_P(QueueHoldingTest, JobsThatAreDueTogetherAreExtendedByOneCommand) {
   Jobs own{redis_, "jobs", {.visibility = 6s, .auto_extend = true}};
-  std::vector<Job<std::string>> jobs;
-  for (int i = 0; i < 20; ++i) {
-    own.push("a");
-    jobs.push_back(own.try_pop().value());
-  }
+  own.push_many(std::vector<std::string>(20));
+  auto const jobs = own.pop_many(20, 0s);
+  ASSERT_THAT(jobs, SizeIs(20));
   auto const before = ends_of("jobs").rbegin()->second;
   ASSERT_TRUE(eventually([&] { return first_end() > before; }));
   std::set<double> ends;
