@@ -455,7 +455,8 @@ TEST_P(QueueFaultsTest, WhoMayNotListenIsToldSoAndMayLookAllTheSame) {
   EXPECT_THAT(drained(own), ElementsAre("a"));
   EXPECT_EQ(jobs_.state().waiting, 0U);
   redis_.command("ACL", "SETUSER", "deaf", "+subscribe", "&*");
-  EXPECT_TRUE(eventually([&] { return code_of([&] { (void)own.pop(1ms); }) == "none"; }));
+  EXPECT_TRUE(eventually([&] { return code_of([&] { (void)own.pop(500ms); }) == "none"; }));
+  ASSERT_TRUE(eventually([&] { return jobs_.state().waiting == 0; }));
   auto popped = waiting_pop(own);
   jobs_.push("b");
   EXPECT_EQ(popped.get()->value(), "b");
