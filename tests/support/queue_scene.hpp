@@ -84,7 +84,7 @@ class QueueScene : public ::testing::TestWithParam<int> {
     for (auto const& [ticket, end] :
          redis_.command("ZRANGE", "{" + queue + "}:taken", 0, -1, "WITHSCORES")
              .as<std::vector<std::pair<std::string, double>>>())
-      out.emplace(queue + " " + ticket, end);
+      out.emplace(std::string{queue}.append(" ").append(ticket), end);
     return out;
   }
   /// The same, of the first.
